@@ -1,0 +1,62 @@
+# Trivet: build, run and test on Debian 12 with Go.
+#
+#   make run     build, then start a Standard Edition in ./trivet-data with demo users
+#   make test    everything: gofmt, vet, floors, unit and interop tests (installs the peers it needs)
+#   make race    unit tests under the race detector
+#   make fuzz    every fuzz target for FUZZTIME (default 60s)
+#   make bench   every duel of bench/, each ending in a line "ratio NAME VALUE goal G"
+
+GO       ?= go
+FUZZTIME ?= 60s
+export CGO_ENABLED = 0
+
+# Foreign programs that the interop suite talks to.
+PEERS = gcc make pkg-config libpurple-dev libjson-glib-dev libxml2-dev pidgin-sipe \
+        sip-tester baresip krb5-kdc krb5-admin-server krb5-user
+
+.PHONY: build run test unit interop check race fuzz bench peers clean
+
+build: trivet
+
+.PHONY: trivet
+trivet:
+	$(GO) build -o trivet ./cmd/trivet
+
+run: trivet
+	./trivet run --demo $(RUNFLAGS)
+
+test: peers check unit interop
+
+check:
+	@test -z "$$(gofmt -l .)" || { echo "not gofmt'ed:"; gofmt -l .; exit 1; }
+	$(GO) vet ./...
+
+unit:
+	$(GO) test -timeout 15m $$($(GO) list ./... | grep -v '/test/interop$$')
+
+interop: trivet
+	$(GO) test -timeout 20m -v ./test/interop
+
+race:
+	CGO_ENABLED=1 $(GO) test -race -timeout 30m $$($(GO) list ./... | grep -v '/test/interop$$')
+
+fuzz:
+	@for pkg in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$pkg | grep ^Fuzz); do \
+	    echo "== $$pkg $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$pkg || exit 1; \
+	  done; done
+
+bench:
+	@for duel in $$(bench/run --list); do bench/run $$duel || exit 1; done
+
+# Debian packages are installed when they are missing and we may.
+peers:
+	@missing=$$(for p in $(PEERS); do dpkg-query -W -f='$${Status}' $$p 2>/dev/null | grep -q 'ok installed' || echo $$p; done); \
+	if [ -n "$$missing" ]; then \
+	  echo "installing" $$missing; \
+	  if [ "$$(id -u)" = 0 ]; then SUDO=; else SUDO=sudo; fi; \
+	  $$SUDO apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
+	fi
+
+clean:
+	rm -rf trivet build
