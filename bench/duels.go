@@ -1,0 +1,163 @@
+package main
+
+import (
+	"fmt"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// connections of the relay duels: half send, half receive.
+const relayConnections = 1000
+
+// relayResult is what one server did in one relay run.
+type relayResult struct {
+	messages      int64
+	seconds, cpu  float64
+	p50, p99      time.Duration
+	failures      int64
+	perCPUSeconds float64
+}
+
+func (r relayResult) String() string {
+	return fmt.Sprintf("%8d messages in %5.1f s: %6.0f/s, CPU %5.2f s per 10,000, %6.0f per CPU second, p50 %v p99 %v, %d failures",
+		r.messages, r.seconds, float64(r.messages)/r.seconds, r.cpu/float64(r.messages)*10000, r.perCPUSeconds, r.p50, r.p99, r.failures)
+}
+
+// relay registers relayConnections users, then lets each of the first half send
+// to its partner in the other half, one message outstanding per pair, and
+// measures the server's processor time between warm-up and end.
+func relay(s *server, t target, length time.Duration) (relayResult, error) {
+	var received, failed atomic.Int64
+	clients, err := registered(t, relayConnections, &received)
+	if err != nil {
+		return relayResult{}, err
+	}
+	defer closeAll(clients)
+	for _, c := range clients {
+		go c.serve()
+	}
+
+	var (
+		wg        sync.WaitGroup
+		measuring atomic.Bool
+		stop      = make(chan struct{})
+		mu        sync.Mutex
+		delays    []time.Duration
+		count     atomic.Int64
+	)
+	half := len(clients) / 2
+	for i := range half {
+		wg.Add(1)
+		go func() {
+			defer wg.Done()
+			var buf []byte
+			var mine []time.Duration
+			c, peer := clients[i], clients[i+half].user
+			for {
+				select {
+				case <-stop:
+					mu.Lock()
+					delays = append(delays, mine...)
+					mu.Unlock()
+					return
+				default:
+				}
+				begin := time.Now()
+				var err error
+				if buf, err = c.send(buf, peer, t.domain); err != nil {
+					failed.Add(1)
+					return
+				}
+				select {
+				case status := <-c.replies:
+					if status != 200 {
+						failed.Add(1)
+					}
+				case <-time.After(10 * time.Second):
+					failed.Add(1)
+					continue
+				}
+				if measuring.Load() {
+					count.Add(1)
+					mine = append(mine, time.Since(begin))
+				}
+			}
+		}()
+	}
+	time.Sleep(2 * time.Second) // warm-up
+	cpu, begin := s.cpu(), time.Now()
+	measuring.Store(true)
+	time.Sleep(length)
+	measuring.Store(false)
+	cpu, seconds := s.cpu()-cpu, time.Since(begin).Seconds()
+	close(stop)
+	wg.Wait()
+
+	slices.Sort(delays)
+	r := relayResult{messages: count.Load(), seconds: seconds, cpu: cpu, failures: failed.Load()}
+	if len(delays) > 0 && cpu > 0 {
+		r.p50, r.p99 = delays[len(delays)/2], delays[len(delays)*99/100]
+		r.perCPUSeconds = float64(r.messages) / cpu
+	}
+	return r, nil
+}
+
+// registered connects and registers n users, a few at a time.
+func registered(t target, n int, received *atomic.Int64) ([]*client, error) {
+	clients := make([]*client, n)
+	var wg sync.WaitGroup
+	var first atomic.Pointer[error]
+	slots := make(chan struct{}, 32)
+	for i := range n {
+		wg.Add(1)
+		slots <- struct{}{}
+		go func() {
+			defer func() { <-slots; wg.Done() }()
+			c, err := dial(t, i, received)
+			if err == nil {
+				err = c.register(t)
+			}
+			if err != nil {
+				first.CompareAndSwap(nil, &err)
+				return
+			}
+			clients[i] = c
+		}()
+	}
+	wg.Wait()
+	if err := first.Load(); err != nil {
+		closeAll(clients)
+		return nil, *err
+	}
+	return clients, nil
+}
+
+func closeAll(clients []*client) {
+	for _, c := range clients {
+		if c != nil {
+			c.conn.Close()
+		}
+	}
+}
+
+// idle opens n signed-in connections and measures what one costs, server memory
+// and kernel memory together, after they have been quiet for a while. The
+// generator's own kernel share is half of what the kernel holds, since both ends
+// of each connection are on this machine.
+func idle(s *server, t target, n int, quiet time.Duration) (perConnectionKB float64, report string, err error) {
+	var received atomic.Int64
+	rss, kernel := s.rss(), kernelKB()
+	clients, err := registered(t, n, &received)
+	if err != nil {
+		return 0, "", err
+	}
+	defer closeAll(clients)
+	time.Sleep(quiet)
+	rss, kernel = s.rss()-rss, kernelKB()-kernel
+	perConnectionKB = (float64(rss) + float64(kernel)/2) / float64(n)
+	report = fmt.Sprintf("%d idle signed-in connections: server %d KiB (%.1f each), kernel %d KiB for both ends (%.1f for the server's)",
+		n, rss, float64(rss)/float64(n), kernel, float64(kernel)/2/float64(n))
+	return perConnectionKB, report, nil
+}

@@ -1,0 +1,175 @@
+package main
+
+import (
+	"bytes"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/tls"
+	"crypto/x509"
+	"crypto/x509/pkix"
+	"encoding/pem"
+	"fmt"
+	"math/big"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"time"
+)
+
+const (
+	domain   = "example.test"
+	password = "bench-Pa55word"
+)
+
+// lab is where duels happen: a folder, and how long to measure.
+type lab struct {
+	dir    string
+	length time.Duration
+}
+
+// machine prints what the figures were measured on.
+func (l lab) machine() {
+	model := "unknown processor"
+	b, _ := os.ReadFile("/proc/cpuinfo")
+	for line := range bytes.SplitSeq(b, []byte("\n")) {
+		if rest, ok := bytes.CutPrefix(line, []byte("model name\t: ")); ok {
+			model = string(rest)
+			break
+		}
+	}
+	kernel, _ := os.ReadFile("/proc/sys/kernel/osrelease")
+	load, _ := os.ReadFile("/proc/loadavg")
+	fmt.Printf("machine: %d × %s, Linux %s, %s, load %s, %.0f fsync/s\n", runtime.NumCPU(), model,
+		strings.TrimSpace(string(kernel)), runtime.Version(), strings.Fields(string(load))[0], l.fsyncs())
+}
+
+// fsyncs measures how many 4 KiB appends per second the disk makes durable.
+func (l lab) fsyncs() float64 {
+	f, err := os.Create(filepath.Join(l.dir, "fsync"))
+	if err != nil {
+		return 0
+	}
+	defer os.Remove(f.Name())
+	defer f.Close()
+	block, n, begin := make([]byte, 4096), 0, time.Now()
+	for ; time.Since(begin) < time.Second; n++ {
+		f.Write(block)
+		f.Sync()
+	}
+	return float64(n) / time.Since(begin).Seconds()
+}
+
+func user(n int) string { return fmt.Sprintf("user%05d", n) }
+
+// relayDuel relays between the same users on both servers.
+func (l lab) relayDuel(secure bool) (float64, error) {
+	k, err := l.relayKamailio(secure)
+	if err != nil {
+		return 0, err
+	}
+	fmt.Println("kamailio:", k)
+	ours, err := l.relayTrivet(secure)
+	if err != nil {
+		return 0, err
+	}
+	fmt.Println("trivet:  ", ours)
+	return ours.perCPUSeconds / k.perCPUSeconds, nil
+}
+
+func (l lab) relayKamailio(secure bool) (relayResult, error) {
+	addr := freeAddr()
+	t := target{addr: addr, domain: domain, user: user, secret: password}
+	cert, key := "", ""
+	if secure {
+		var err error
+		if cert, key, err = l.certificate(); err != nil {
+			return relayResult{}, err
+		}
+		t.tls = &tls.Config{InsecureSkipVerify: true}
+	}
+	s, err := startKamailio(l.dir, addr, cert, key)
+	if err != nil {
+		return relayResult{}, err
+	}
+	defer s.stop()
+	return relay(s, t, l.length)
+}
+
+func (l lab) relayTrivet(secure bool) (relayResult, error) {
+	s, t, err := l.startTrivet(relayConnections, secure)
+	if err != nil {
+		return relayResult{}, err
+	}
+	defer s.stop()
+	return relay(s, t, l.length)
+}
+
+func (l lab) idleDuel(n int) (float64, error) {
+	s, t, err := l.startTrivet(n, true)
+	if err != nil {
+		return 0, err
+	}
+	defer s.stop()
+	kb, report, err := idle(s, t, n, 30*time.Second)
+	fmt.Println("trivet:", report)
+	return kb, err
+}
+
+// startTrivet creates n users in an empty data folder and starts the server.
+func (l lab) startTrivet(n int, secure bool) (*server, target, error) {
+	data := filepath.Join(l.dir, "data")
+	if err := os.RemoveAll(data); err != nil {
+		return nil, target{}, err
+	}
+	bin, err := filepath.Abs("trivet")
+	if err != nil {
+		return nil, target{}, err
+	}
+	if err := seed(data, n); err != nil {
+		return nil, target{}, err
+	}
+	plain, secured := freeAddr(), freeAddr()
+	cmd := exec.Command(bin, "run", "--data", data, "--domain", domain, "--sip-tcp", plain, "--sip-tls", secured, "--https", freeAddr())
+	t := target{addr: plain, domain: domain, user: user, secret: password}
+	if secure {
+		t.addr, t.tls = secured, &tls.Config{InsecureSkipVerify: true}
+	}
+	s, err := start("trivet", cmd, l.dir, t.addr)
+	return s, t, err
+}
+
+// certificate writes a self-signed certificate for the peer.
+func (l lab) certificate() (cert, key string, err error) {
+	k, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return "", "", err
+	}
+	tmpl := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "localhost"}, NotAfter: time.Now().Add(24 * time.Hour)}
+	der, err := x509.CreateCertificate(rand.Reader, tmpl, tmpl, k.Public(), k)
+	if err != nil {
+		return "", "", err
+	}
+	raw, err := x509.MarshalECPrivateKey(k)
+	if err != nil {
+		return "", "", err
+	}
+	cert, key = filepath.Join(l.dir, "peer.pem"), filepath.Join(l.dir, "peer.key")
+	if err := os.WriteFile(cert, pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der}), 0o600); err != nil {
+		return "", "", err
+	}
+	return cert, key, os.WriteFile(key, pem.EncodeToMemory(&pem.Block{Type: "EC PRIVATE KEY", Bytes: raw}), 0o600)
+}
+
+// freeAddr returns a loopback address nobody listens on.
+func freeAddr() string {
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		panic(err)
+	}
+	defer ln.Close()
+	return ln.Addr().String()
+}

@@ -1,0 +1,62 @@
+// Command bench duels with peers: it starts a peer and Trivet one after the other
+// on this machine, puts the same load on both over real sockets and prints what
+// each did and one last line "ratio NAME VALUE goal G". See bench/README.md.
+package main
+
+import (
+	"fmt"
+	"os"
+	"time"
+)
+
+// duel is one comparison. run returns the value that stands in the last line.
+type duel struct {
+	name, unit, goal string
+	run              func(lab) (float64, error)
+}
+
+var duels = []duel{
+	{"message-relay-tcp", "times kamailio per CPU second", ">=3", func(l lab) (float64, error) { return l.relayDuel(false) }},
+	{"message-relay-tls", "times kamailio per CPU second", ">=3", func(l lab) (float64, error) { return l.relayDuel(true) }},
+	{"idle-tls", "KiB per signed-in TLS client", "<=40", func(l lab) (float64, error) { return l.idleDuel(20000) }},
+}
+
+func main() {
+	if len(os.Args) == 2 && os.Args[1] == "--list" {
+		for _, d := range duels {
+			fmt.Println(d.name)
+		}
+		return
+	}
+	if len(os.Args) != 2 {
+		fmt.Fprintln(os.Stderr, "usage: bench/run NAME | --list")
+		os.Exit(2)
+	}
+	for _, d := range duels {
+		if d.name == os.Args[1] {
+			if err := perform(d); err != nil {
+				fmt.Fprintln(os.Stderr, "bench:", err)
+				os.Exit(1)
+			}
+			return
+		}
+	}
+	fmt.Fprintf(os.Stderr, "bench: no duel is called %q; bench/run --list names them\n", os.Args[1])
+	os.Exit(2)
+}
+
+func perform(d duel) error {
+	dir, err := os.MkdirTemp("", "trivet-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	l := lab{dir: dir, length: 15 * time.Second}
+	l.machine()
+	v, err := d.run(l)
+	if err != nil {
+		return err
+	}
+	fmt.Printf("ratio %s %.2f goal %s (%s)\n", d.name, v, d.goal, d.unit)
+	return nil
+}
