@@ -1,0 +1,70 @@
+// Package conf has the settings of a server: declared once, as a struct whose
+// tags carry key, flag, default and help, read strictly from trivet.yaml in the
+// data folder, overridden by flags, then completed and validated. Unknown keys,
+// double keys and bad values are errors that name the line.
+//
+// Everything here happens once, at the start, in one goroutine. A Settings value
+// is not changed afterwards.
+package conf
+
+import "time"
+
+// FileName is the name of the settings file in the data folder.
+const FileName = "trivet.yaml"
+
+// DefaultData is the data folder when neither a flag nor TRIVET_DATA names one.
+const DefaultData = "./trivet-data"
+
+// Settings are the effective settings of one server.
+type Settings struct {
+	Data string // the data folder; not part of the file, which lies in it
+	Demo bool   // create the demonstration users at the start; flag only
+
+	Domain string `key:"domain" flag:"domain" default:"example.test" check:"domain" help:"SIP domain of the users"`
+	Listen string `key:"listen" flag:"listen" default:"127.0.0.1" check:"host" help:"IP address that the listeners without an address of their own use"`
+	FQDN   string `key:"fqdn" flag:"fqdn" check:"fqdn" help:"name of this server in certificates and SIP headers; empty: sip.DOMAIN"`
+
+	SIP struct {
+		TLS Address `key:"tls" flag:"sip-tls" default:"5061" help:"SIP over TLS"`
+		TCP Address `key:"tcp" flag:"sip-tcp" default:"5060" help:"SIP over TCP"`
+		UDP Address `key:"udp" flag:"sip-udp" help:"SIP over UDP; empty: as sip.tcp"`
+		WS  Address `key:"ws" flag:"sip-ws" default:"off" help:"SIP over WebSocket without TLS (RFC 7118)"`
+	} `key:"sip"`
+	HTTPS Address `key:"https" flag:"https" default:"8443" help:"web services, management, health and metrics"`
+
+	Kerberos struct {
+		Keytab string `key:"keytab" flag:"kerberos-keytab" help:"keytab file of the service principal, relative to the data folder; empty: no Kerberos"`
+		SPN    string `key:"spn" flag:"kerberos-spn" help:"service principal name clients ask tickets for; empty: sip/FQDN"`
+	} `key:"kerberos"`
+	Digest struct {
+		MD5 bool `key:"md5" flag:"digest-md5" default:"true" help:"offer Digest with MD5 beside SHA-256"`
+	} `key:"digest"`
+	Limits struct {
+		Connections   int           `key:"connections" default:"100000" min:"10" help:"open SIP connections"`
+		MessageBytes  int           `key:"message-bytes" default:"262144" min:"8192" help:"bytes of one SIP message"`
+		SignInTime    time.Duration `key:"sign-in-time" default:"60s" min:"1s" help:"time a connection has to authenticate"`
+		Contacts      int           `key:"contacts" default:"250" min:"1" help:"contacts of one user"`
+		Endpoints     int           `key:"endpoints" default:"8" min:"1" help:"endpoints of one user"`
+		Subscriptions int           `key:"subscriptions" default:"1000" min:"1" help:"category subscriptions of one user"`
+	} `key:"limits"`
+	Log struct {
+		Level string `key:"level" flag:"log-level" default:"info" check:"level" help:"least level that is logged: debug, info, warn, error"`
+		JSON  bool   `key:"json" flag:"json-log" default:"false" help:"log JSON objects instead of lines for people"`
+	} `key:"log"`
+}
+
+// complete fills in what follows from other settings.
+func (s *Settings) complete() {
+	if s.FQDN == "" {
+		s.FQDN = "sip." + s.Domain
+	}
+	if s.SIP.UDP == "" {
+		s.SIP.UDP = s.SIP.TCP
+	}
+	if s.Kerberos.Keytab != "" && s.Kerberos.SPN == "" {
+		s.Kerberos.SPN = "sip/" + s.FQDN
+	}
+	for _, a := range []*Address{&s.SIP.TLS, &s.SIP.TCP, &s.SIP.UDP, &s.SIP.WS, &s.HTTPS} {
+		*a = a.on(s.Listen)
+	}
+}
