@@ -54,7 +54,7 @@ func (f *fragment) next() (n node, ok bool, err error) {
 				return node{}, false, bad("the state has a CDATA section that does not end or stands outside")
 			}
 			f.rest = rest
-			return node{path: f.where("#"), text: text}, true, nil
+			return node{path: f.where("#"), text: text}, true, printable(text)
 		case strings.HasPrefix(f.rest, "</"):
 			if err := f.close(); err != nil {
 				return node{}, false, err
@@ -183,8 +183,8 @@ func local(name string) string {
 var entities = [...]struct{ name, text string }{{"lt", "<"}, {"gt", ">"}, {"amp", "&"}, {"quot", `"`}, {"apos", "'"}}
 
 func unescape(s string) (string, error) {
-	if !utf8.ValidString(s) {
-		return "", bad("the state is not UTF-8")
+	if err := printable(s); err != nil {
+		return "", err
 	}
 	if strings.IndexByte(s, '&') < 0 {
 		return s, nil
@@ -233,4 +233,17 @@ func character(digits string) string {
 		return ""
 	}
 	return string(r)
+}
+
+// printable refuses what XML cannot carry.
+func printable(s string) error {
+	if !utf8.ValidString(s) {
+		return bad("the state is not UTF-8")
+	}
+	for i := 0; i < len(s); i++ {
+		if c := s[i]; c < ' ' && c != '\t' && c != '\n' && c != '\r' {
+			return bad("the state has a control character")
+		}
+	}
+	return nil
 }

@@ -80,6 +80,7 @@ func (p *person) availability(endpoints int) int {
 // with the highest minimum, then the latest.
 func (p *person) activity(availability int) Activity {
 	var best Activity
+	var floor int
 	var since int64
 	for i := range p.inputs {
 		in := &p.inputs[i]
@@ -98,9 +99,8 @@ func (p *person) activity(availability int) Activity {
 		if t <= 0 {
 			t = in.Published
 		}
-		if best.Empty() || cmp.Or(cmp.Compare(a.Min, best.Min), cmp.Compare(t, since), a.compare(best)) > 0 {
-			best, since = a, t
-			best.Min = low
+		if best.Empty() || cmp.Or(cmp.Compare(low, floor), cmp.Compare(t, since), a.compare(best)) > 0 {
+			best, floor, since = a, low, t
 		}
 	}
 	return best

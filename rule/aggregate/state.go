@@ -71,7 +71,8 @@ func (in *Input) take(n node) error {
 		if len(in.Activity.Custom) >= maxCustom {
 			return bad("an activity may have at most 8 custom texts")
 		}
-		in.Activity.Custom = append(in.Activity.Custom, Custom{LCID: n.attr("LCID")})
+		in.Activity.Custom = append(in.Activity.Custom, Custom{})
+		err = limit(n.attr("LCID"), &in.Activity.Custom[len(in.Activity.Custom)-1].LCID, "LCID")
 	case "state/activity/custom#":
 		err = limit(n.text, &in.Activity.Custom[len(in.Activity.Custom)-1].Text, "custom")
 	case "state/device#":
