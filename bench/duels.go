@@ -109,16 +109,13 @@ func registered(t target, n int, received *atomic.Int64) ([]*client, error) {
 	clients := make([]*client, n)
 	var wg sync.WaitGroup
 	var first atomic.Pointer[error]
-	slots := make(chan struct{}, 32)
+	slots := make(chan struct{}, 8)
 	for i := range n {
 		wg.Add(1)
 		slots <- struct{}{}
 		go func() {
 			defer func() { <-slots; wg.Done() }()
-			c, err := dial(t, i, received)
-			if err == nil {
-				err = c.register(t)
-			}
+			c, err := signIn(t, i, received)
 			if err != nil {
 				first.CompareAndSwap(nil, &err)
 				return
@@ -132,6 +129,21 @@ func registered(t target, n int, received *atomic.Int64) ([]*client, error) {
 		return nil, *err
 	}
 	return clients, nil
+}
+
+// signIn connects and registers. Kamailio 5.6 with OpenSSL 3 resets some of many
+// simultaneous TLS handshakes, so every server gets a few tries.
+func signIn(t target, n int, received *atomic.Int64) (c *client, err error) {
+	for range 5 {
+		if c, err = dial(t, n, received); err == nil {
+			if err = c.register(t); err == nil {
+				return c, nil
+			}
+			c.conn.Close()
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+	return nil, err
 }
 
 func closeAll(clients []*client) {

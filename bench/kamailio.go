@@ -26,6 +26,7 @@ rev_dns=no
 %TLS%
 listen=%LISTEN%
 mpath="/usr/lib/x86_64-linux-gnu/kamailio/modules/"
+%TLSMOD%
 loadmodule "kex.so"
 loadmodule "tm.so"
 loadmodule "tmx.so"
@@ -34,7 +35,6 @@ loadmodule "pv.so"
 loadmodule "maxfwd.so"
 loadmodule "usrloc.so"
 loadmodule "registrar.so"
-%TLSMOD%
 modparam("usrloc", "db_mode", 0)
 modparam("registrar", "max_expires", 7200)
 request_route {
@@ -70,6 +70,6 @@ func startKamailio(dir, addr, cert, key string) (*server, error) {
 	if err := os.WriteFile(file, []byte(cfg), 0o600); err != nil {
 		return nil, err
 	}
-	cmd := exec.Command(bin, "-f", file, "-DD", "-E", "-m", "1024", "-M", "16", "-Y", dir, "-P", filepath.Join(dir, "pid"))
+	cmd := exec.Command(bin, "-f", file, "-DD", "-E", "-m", "1024", "-M", "64", "-x", "fm", "-X", "fm", "-Y", dir, "-P", filepath.Join(dir, "pid"))
 	return start("kamailio", cmd, dir, addr)
 }
