@@ -1,0 +1,59 @@
+// Package directory has the directory's idea of a person: the User, the rules
+// its properties obey, the filter expressions administrators write, and the
+// patterns they name people by. It is pure: values in, values out, safe for
+// concurrent use. The property names are the product's own and are stable: they
+// are what filters, cmdlet output and scripts use.
+package directory
+
+import (
+	"time"
+
+	"trivet/uc"
+)
+
+// User is one account of the directory. Strings are empty where nothing is
+// known. A user with a SipAddress is homed on a pool; without one it is an
+// account that cannot use the deployment.
+type User struct {
+	GUID              string // RFC 9562 text form, lower case; given at creation, never changed
+	SipAddress        uc.UserURI
+	UserPrincipalName string // user@domain, unique, any case
+	SamAccountName    string // 1 to 20 characters, unique, any case
+
+	DisplayName         string
+	FirstName           string
+	LastName            string
+	WindowsEmailAddress string
+	Title               string
+	Company             string
+	Department          string
+	Office              string
+	Phone               string // work
+	MobilePhone         string
+	HomePhone           string
+	OtherPhone          string
+	LineURI             string // "tel:+14255550100;ext=100", unique
+
+	Enabled                bool // may sign in
+	EnabledForRichPresence bool
+	EnabledForFederation   bool
+	EnabledForInternet     bool // from outside, over an Edge
+	EnterpriseVoiceEnabled bool
+	AudioVideoDisabled     bool
+
+	RegistrarPool uc.PoolFQDN
+	HomeServer    string     // the product's name of the home service, derived from the pool by the store's user
+	RoutingGroup  uc.GroupID // 0 without a SipAddress
+
+	AdminRoles []string // sorted; see Roles
+
+	WhenCreated time.Time
+	WhenChanged time.Time
+}
+
+// roles are the administrative roles an account can have, after the product's
+// predefined ones.
+var roles = [...]string{"CsAdministrator", "CsHelpDesk", "CsUserAdministrator", "CsViewOnlyAdministrator"}
+
+// Roles returns the names of the administrative roles, sorted.
+func Roles() []string { return append([]string(nil), roles[:]...) }
