@@ -1,0 +1,155 @@
+package users
+
+import (
+	"database/sql"
+	"strings"
+	"time"
+
+	"trivet/fault"
+)
+
+// column is one column of the table users and where its value lies.
+type column struct {
+	name string
+	at   func(r *row) any
+}
+
+// row is a user as it lies in the table.
+type row struct {
+	User
+	upnKey, samKey, displayKey string
+	sip, line                  sql.NullString
+	roles                      string
+	created, changed           int64
+}
+
+var columns = []column{
+	{"guid", func(r *row) any { return &r.GUID }},
+	{"sip_address", func(r *row) any { return &r.sip }},
+	{"upn", func(r *row) any { return &r.UserPrincipalName }},
+	{"upn_key", func(r *row) any { return &r.upnKey }},
+	{"sam", func(r *row) any { return &r.SamAccountName }},
+	{"sam_key", func(r *row) any { return &r.samKey }},
+	{"display_name", func(r *row) any { return &r.DisplayName }},
+	{"display_key", func(r *row) any { return &r.displayKey }},
+	{"first_name", func(r *row) any { return &r.FirstName }},
+	{"last_name", func(r *row) any { return &r.LastName }},
+	{"email", func(r *row) any { return &r.WindowsEmailAddress }},
+	{"title", func(r *row) any { return &r.Title }},
+	{"company", func(r *row) any { return &r.Company }},
+	{"department", func(r *row) any { return &r.Department }},
+	{"office", func(r *row) any { return &r.Office }},
+	{"phone", func(r *row) any { return &r.Phone }},
+	{"mobile_phone", func(r *row) any { return &r.MobilePhone }},
+	{"home_phone", func(r *row) any { return &r.HomePhone }},
+	{"other_phone", func(r *row) any { return &r.OtherPhone }},
+	{"line_uri", func(r *row) any { return &r.line }},
+	{"enabled", func(r *row) any { return &r.Enabled }},
+	{"enabled_rich_presence", func(r *row) any { return &r.EnabledForRichPresence }},
+	{"enabled_federation", func(r *row) any { return &r.EnabledForFederation }},
+	{"enabled_internet", func(r *row) any { return &r.EnabledForInternet }},
+	{"enterprise_voice_enabled", func(r *row) any { return &r.EnterpriseVoiceEnabled }},
+	{"audio_video_disabled", func(r *row) any { return &r.AudioVideoDisabled }},
+	{"registrar_pool", func(r *row) any { return &r.RegistrarPool }},
+	{"home_server", func(r *row) any { return &r.HomeServer }},
+	{"routing_group", func(r *row) any { return &r.RoutingGroup }},
+	{"admin_roles", func(r *row) any { return &r.roles }},
+	{"when_created", func(r *row) any { return &r.created }},
+	{"when_changed", func(r *row) any { return &r.changed }},
+}
+
+var (
+	columnNames = func() string {
+		var names []string
+		for _, c := range columns {
+			names = append(names, c.name)
+		}
+		return strings.Join(names, ", ")
+	}()
+	selectUser = "SELECT " + columnNames + " FROM users"
+	insertUser = "INSERT INTO users (" + columnNames + ") VALUES (?" + strings.Repeat(", ?", len(columns)-1) + ")"
+	updateUser = "UPDATE users SET " + strings.ReplaceAll(columnNames, ",", " = ?,") + " = ? WHERE guid = ?"
+)
+
+// properties says which property of a user a unique column stands for.
+var properties = map[string]string{
+	"guid": "Guid", "sip_address": "SipAddress", "upn_key": "UserPrincipalName", "sam_key": "SamAccountName", "line_uri": "LineURI",
+	"serial": "Serial",
+}
+
+// pack fills the derived members of r from its User.
+func pack(u User) *row {
+	return &row{
+		User: u, upnKey: fold(u.UserPrincipalName), samKey: fold(u.SamAccountName), displayKey: fold(u.DisplayName),
+		sip: orNull(string(u.SipAddress)), line: orNull(u.LineURI), roles: strings.Join(u.AdminRoles, ","),
+		created: u.WhenCreated.UnixMilli(), changed: u.WhenChanged.UnixMilli(),
+	}
+}
+
+// values are r's members as parameters.
+func (r *row) values() []any {
+	v := make([]any, len(columns), len(columns)+1)
+	for i, c := range columns {
+		v[i] = deref(c.at(r))
+	}
+	return v
+}
+
+// scan reads one row with the scan function of sql.Row or sql.Rows.
+func scan(from func(...any) error) (User, error) {
+	var r row
+	at := make([]any, len(columns))
+	for i, c := range columns {
+		at[i] = c.at(&r)
+	}
+	if err := from(at...); err != nil {
+		return User{}, err
+	}
+	return r.unpack(), nil
+}
+
+func (r *row) unpack() User {
+	u := r.User
+	u.SipAddress, u.LineURI = uri(r.sip), r.line.String
+	if r.roles != "" {
+		u.AdminRoles = strings.Split(r.roles, ",")
+	}
+	u.WhenCreated, u.WhenChanged = instant(r.created), instant(r.changed)
+	return u
+}
+
+func fold(s string) string { return strings.ToLower(s) }
+
+func orNull(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }
+
+func instant(ms int64) time.Time {
+	if ms == 0 {
+		return time.Time{}
+	}
+	return time.UnixMilli(ms).UTC()
+}
+
+func millis(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixMilli()
+}
+
+// constraintColumn takes the column out of "… UNIQUE constraint failed:
+// users.sam_key (2067)".
+func constraintColumn(text string) string {
+	_, name, _ := strings.Cut(text, "failed: ")
+	_, name, _ = strings.Cut(name, ".")
+	name, _, _ = strings.Cut(name, " ")
+	return name
+}
+
+// exists is the fault for a taken column.
+func exists(op, column, value string) error {
+	property, ok := properties[column]
+	if !ok {
+		property = column
+	}
+	return fault.Newf(fault.Exists, op, "%s %q is already taken; choose another", property, value).About(property)
+}

@@ -1,0 +1,136 @@
+package users
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"strings"
+
+	"trivet/fault"
+	"trivet/rule/directory"
+	"trivet/uc"
+)
+
+// ByAddress implements Store.
+func (s *SQLite) ByAddress(ctx context.Context, a uc.UserURI) (User, error) {
+	u, err := scan(s.byURI.QueryRowContext(ctx, string(a)).Scan)
+	return u, found("users.ByAddress", string(a), err)
+}
+
+// ByGUID implements Store.
+func (s *SQLite) ByGUID(ctx context.Context, guid string) (User, error) {
+	u, err := scan(s.byGUID.QueryRowContext(ctx, fold(guid)).Scan)
+	return u, found("users.ByGUID", guid, err)
+}
+
+// found maps the errors of a lookup of one user.
+func found(op, identity string, err error) error {
+	if errors.Is(err, sql.ErrNoRows) {
+		return fault.Newf(fault.NotFound, op, "there is no user %q in the directory", identity).About(identity)
+	}
+	return unavailable(op, err)
+}
+
+// lookups are the ways of Find, the most specific first.
+var lookups = []struct {
+	where string
+	key   func(identity string) string // "" = does not apply
+}{
+	{"sip_address = ?", func(s string) string {
+		a, err := directory.Address(s)
+		if err != nil {
+			return ""
+		}
+		return string(a)
+	}},
+	{"upn_key = ?", fold},
+	{"sam_key = ?", func(s string) string { return fold(s[strings.LastIndexByte(s, '\\')+1:]) }},
+	{"guid = ?", func(s string) string { return strings.Trim(fold(s), "{}") }},
+	{"display_key = ?", fold},
+}
+
+// Find implements Store.
+func (s *SQLite) Find(ctx context.Context, identity string) (User, error) {
+	const op = "users.Find"
+	identity = strings.TrimSpace(identity)
+	for _, l := range lookups {
+		key := l.key(identity)
+		if key == "" {
+			continue
+		}
+		list, err := query(ctx, s.readers, selectUser+" WHERE "+l.where+" LIMIT 2", key)
+		if err != nil {
+			return User{}, unavailable(op, err)
+		}
+		switch len(list) {
+		case 1:
+			return list[0], nil
+		case 2:
+			return User{}, fault.Newf(fault.Invalid, op, "several users are called %q; use the SIP address or the account name", identity).About(identity)
+		}
+	}
+	return User{}, found(op, identity, sql.ErrNoRows)
+}
+
+func query(ctx context.Context, db *sql.DB, text string, args ...any) ([]User, error) {
+	rows, err := db.QueryContext(ctx, text, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer rows.Close()
+	var list []User
+	for rows.Next() {
+		u, err := scan(rows.Scan)
+		if err != nil {
+			return nil, err
+		}
+		list = append(list, u)
+	}
+	return list, rows.Err()
+}
+
+// List implements Store.
+func (s *SQLite) List(ctx context.Context, q Query) ([]User, error) {
+	const op = "users.List"
+	rows, err := s.readers.QueryContext(ctx, selectUser+" ORDER BY display_key, guid")
+	if err != nil {
+		return nil, unavailable(op, err)
+	}
+	defer rows.Close()
+	var list []User
+	for rows.Next() {
+		u, err := scan(rows.Scan)
+		if err != nil {
+			return nil, unavailable(op, err)
+		}
+		if !q.selects(&u) {
+			continue
+		}
+		if list = append(list, u); q.Limit > 0 && len(list) == q.Limit {
+			return list, nil
+		}
+	}
+	return list, unavailable(op, rows.Err())
+}
+
+func (q Query) selects(u *User) bool {
+	if q.Pattern != "" {
+		fits := false
+		for _, name := range u.Identities() {
+			fits = fits || directory.Match(q.Pattern, name)
+		}
+		if !fits && !directory.Match(q.Pattern, u.SipAddress.Bare()) {
+			return false
+		}
+	}
+	return q.Filter.Fits(u)
+}
+
+// Secrets implements Store.
+func (s *SQLite) Secrets(ctx context.Context, guid string) (Secrets, error) {
+	var c Secrets
+	var changed int64
+	err := s.secrets.QueryRowContext(ctx, fold(guid)).Scan(&c.Argon2id, &c.NTHash, &c.HA1SHA256, &c.HA1MD5, &changed)
+	c.Changed = instant(changed)
+	return c, found("users.Secrets", guid, err)
+}

@@ -1,0 +1,118 @@
+// Package users is the embedded directory's database: accounts, their sealed
+// credentials and the certificates issued to their devices. Store is the
+// interface, with SQLite (Standard Edition) as its implementation; every engine
+// passes the suite in test/storetest.
+//
+// A method that changes something returns after the change is on disk. Changes
+// happen one after the other; reads run beside them and see whole changes only.
+// All methods are safe for concurrent use.
+//
+// What the blobs in Secrets mean is the business of the sign-in service; they
+// arrive here sealed and are never logged.
+package users
+
+import (
+	"context"
+	"time"
+
+	"trivet/rule/directory"
+	"trivet/uc"
+)
+
+// User is one account.
+type User = directory.User
+
+// Secrets are what sign-in needs of one user. Blobs are sealed by the caller
+// with a key that is not in the database; nil = the method is not possible.
+type Secrets struct {
+	Argon2id  string // PHC string
+	NTHash    []byte
+	HA1SHA256 []byte
+	HA1MD5    []byte
+	Changed   time.Time // set by the store
+}
+
+// New is a user to create. GUID and times are the store's to give; a GUID that
+// is set is kept (import).
+type New struct {
+	User    User
+	Secrets Secrets
+}
+
+// Query selects users. The zero Query selects all.
+type Query struct {
+	Pattern string // with * and ?, compared with the identities of directory.User.Identities
+	Filter  directory.Filter
+	Limit   int // at most so many; 0 = all
+}
+
+// Change is what happened to one user: Old is nil for a new one, New for a
+// deleted one. Password is true when the secrets changed.
+type Change struct {
+	Old, New *User
+	Password bool
+}
+
+// Certificate is one client certificate issued to a device of a user. The key,
+// not the certificate, is what is recognised.
+type Certificate struct {
+	Serial  string // lower case hexadecimal, unique
+	GUID    string // of the user
+	Device  uc.EndpointID
+	KeyHash []byte // SHA-256 of the SubjectPublicKeyInfo
+	Issued  time.Time
+	Expires time.Time
+	Revoked time.Time // zero = not revoked
+}
+
+// Store keeps users. Failures are fault.NotFound, fault.Exists (Subject = the
+// property that is taken), fault.Invalid (Subject = the property that is wrong,
+// or the identity that is ambiguous) and fault.Unavailable.
+type Store interface {
+	// ByAddress returns the user with that SIP address.
+	ByAddress(ctx context.Context, a uc.UserURI) (User, error)
+	// ByGUID returns the user with that GUID.
+	ByGUID(ctx context.Context, guid string) (User, error)
+	// Find returns the one user that goes by identity: SIP address (with or
+	// without "sip:"), UPN, account name, GUID or display name, tried in this
+	// order, in any case. "DOMAIN\name" is the account name.
+	Find(ctx context.Context, identity string) (User, error)
+	// List returns the users that q selects, by display name, then GUID.
+	List(ctx context.Context, q Query) ([]User, error)
+	// Secrets returns the credentials of a user.
+	Secrets(ctx context.Context, guid string) (Secrets, error)
+
+	// Create adds all of list or, on any fault, none. It gives a SIP address
+	// without a routing group the group with the fewest users.
+	Create(ctx context.Context, list ...New) ([]User, error)
+	// Update lets change edit the stored user in a transaction and returns what
+	// was stored. GUID and times cannot be changed. A failure of change is
+	// returned as it is and nothing is stored.
+	Update(ctx context.Context, guid string, change func(*User) error) (User, error)
+	// SetSecrets replaces the credentials of a user.
+	SetSecrets(ctx context.Context, guid string, s Secrets) error
+	// Delete removes a user with credentials and certificates.
+	Delete(ctx context.Context, guid string) error
+
+	// AddCertificate records an issued certificate.
+	AddCertificate(ctx context.Context, c Certificate) error
+	// CertificateByKey returns the newest certificate for a key.
+	CertificateByKey(ctx context.Context, keyHash []byte) (Certificate, error)
+	// Certificates returns a user's certificates, the newest first.
+	Certificates(ctx context.Context, guid string) ([]Certificate, error)
+	// Revoke revokes the user's certificate with that serial number, all of them
+	// when serial is empty, and returns those that it revoked now.
+	Revoke(ctx context.Context, guid, serial string) ([]Certificate, error)
+	// PurgeCertificates forgets those that expired before t.
+	PurgeCertificates(ctx context.Context, t time.Time) (int, error)
+
+	// OnChange has f called after each committed change, in the order of the
+	// commits, before the changing method returns. f may read from the store,
+	// not write to it, and may not block. Register before the store is shared.
+	OnChange(f func(Change))
+	// OnRevoke is OnChange for certificates that Revoke revoked.
+	OnRevoke(f func([]Certificate))
+	// Check reports whether the database answers.
+	Check(ctx context.Context) error
+	Close() error
+}
