@@ -18,6 +18,9 @@ func ParseAddr(s string) (Addr, error) {
 	const op = "ParseAddr"
 	s = strings.Trim(s, " \t")
 	var a Addr
+	if strings.IndexAny(s, "\r\n") >= 0 {
+		return a, bad(op, "an address has a line end in it")
+	}
 	open := -1
 	if strings.HasPrefix(s, `"`) {
 		end := quoteEnd(s)
@@ -58,8 +61,8 @@ func ParseAddr(s string) (Addr, error) {
 	if i := strings.IndexByte(a.URI, ':'); i <= 0 || !isToken(a.URI[:i]) {
 		return a, bad(op, "an address needs a URI with a scheme")
 	}
-	if strings.IndexAny(a.URI, " \t\r\n") >= 0 {
-		return a, bad(op, "a URI has white space in it")
+	if strings.IndexAny(a.URI, " \t\r\n<>\"") >= 0 {
+		return a, bad(op, "a URI has a character that must be escaped")
 	}
 	var err error
 	a.Params, err = parseParams(params)

@@ -155,7 +155,7 @@ func Quote(s string) string {
 		switch c := s[i]; {
 		case c == '"' || c == '\\':
 			b = append(b, '\\', c)
-		case c == '\r' || c == '\n' || c == 0:
+		case c == '\r' || c == '\n':
 			b = append(b, ' ')
 		default:
 			b = append(b, c)

@@ -2,6 +2,7 @@ package sip
 
 import (
 	"bytes"
+	"errors"
 	"strings"
 	"unsafe"
 )
@@ -108,12 +109,23 @@ func (m *Message) parseStartLine(s string) error {
 	}
 	if !strings.EqualFold(version, Version) {
 		if len(version) > 4 && strings.EqualFold(version[:4], "SIP/") {
-			return bad("Parse", "the version is not SIP/2.0").Diagnosed(505)
+			return versionFault()
 		}
 		return bad("Parse", "the request line needs the form METHOD URI SIP/2.0")
 	}
 	return nil
 }
+
+// errVersion marks the one fault that is not answered with 400.
+var errVersion = errors.New("sip: unknown protocol version")
+
+func versionFault() error {
+	return bad("Parse", "the version is not SIP/2.0").Because(errVersion)
+}
+
+// IsVersion reports whether Parse failed for the protocol version: such a request
+// is answered with 505 (RFC 3261 21.5.6), other failures with 400.
+func IsVersion(err error) bool { return errors.Is(err, errVersion) }
 
 func (m *Message) parseStatusLine(s string) error {
 	version, rest, _ := strings.Cut(s, " ")
