@@ -1,0 +1,121 @@
+package pidgin
+
+import (
+	"fmt"
+	"slices"
+	"testing"
+)
+
+// Buddy is a contact in one of its groups, as the user sees it now.
+type Buddy struct {
+	Who, Group      string
+	Alias           string // chosen by the user
+	ServerAlias     string // from the contact card
+	Status, Message string // status id and note
+	Title, Email    string // from the contact card
+	Company         string
+	Idle, Blocked   bool
+}
+
+// Name is what the user reads in the list.
+func (b Buddy) Name() string {
+	switch {
+	case b.Alias != "":
+		return b.Alias
+	case b.ServerAlias != "":
+		return b.ServerAlias
+	}
+	return b.Who
+}
+
+// Roster is the contact list as the user sees it now.
+type Roster struct {
+	Groups  []string
+	Buddies []Buddy // one for each contact and group
+}
+
+// Find returns the contact in the group, in the first of its groups for "".
+func (r Roster) Find(who, group string) (Buddy, bool) {
+	for _, b := range r.Buddies {
+		if b.Who == who && (group == "" || b.Group == group) {
+			return b, true
+		}
+	}
+	return Buddy{}, false
+}
+
+// In returns the groups of a contact, sorted.
+func (r Roster) In(who string) (groups []string) {
+	for _, b := range r.Buddies {
+		if b.Who == who {
+			groups = append(groups, b.Group)
+		}
+	}
+	slices.Sort(groups)
+	return groups
+}
+
+// Roster returns the contact list.
+func (c *Client) Roster(t testing.TB) (r Roster) {
+	t.Helper()
+	id := c.must(t, "buddies")
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	kept := 0
+	for i, e := range c.events { // a snapshot is no history: its events do not stay
+		if e["id"] != id {
+			c.events[kept], c.taken[kept] = e, c.taken[i]
+			kept++
+			continue
+		}
+		switch e.Name() {
+		case "group":
+			r.Groups = append(r.Groups, e["group"])
+		case "buddy":
+			r.Buddies = append(r.Buddies, Buddy{
+				Who: e["who"], Group: e["group"], Alias: e["alias"], ServerAlias: e["server_alias"],
+				Status: e["status"], Message: e["message"], Title: e["title"], Email: e["email"], Company: e["company"],
+				Idle: e["idle"] != "", Blocked: e["blocked"] != "",
+			})
+		}
+	}
+	c.events, c.taken = c.events[:kept], c.taken[:kept]
+	return r
+}
+
+// AwaitRoster returns the contact list as soon as it is as match wants it. The
+// list is looked at anew whenever something happens.
+func (c *Client) AwaitRoster(t testing.TB, what string, match func(Roster) bool) Roster {
+	t.Helper()
+	for {
+		c.mu.Lock()
+		seen := len(c.events)
+		c.mu.Unlock()
+		r := c.Roster(t)
+		if match(r) {
+			return r
+		}
+		c.until(t, fmt.Sprintf("%s; contacts: %+v", what, r), func(int) bool { return len(c.events) > seen })
+	}
+}
+
+// AwaitBuddy returns the contact as soon as match accepts it, in any of its groups.
+func (c *Client) AwaitBuddy(t testing.TB, who, what string, match func(Buddy) bool) (found Buddy) {
+	t.Helper()
+	c.AwaitRoster(t, what+" of "+who, func(r Roster) bool {
+		for _, b := range r.Buddies {
+			if b.Who == who && match(b) {
+				found = b
+				return true
+			}
+		}
+		return false
+	})
+	return found
+}
+
+// AwaitStatus returns when the contact is seen with the status.
+func (c *Client) AwaitStatus(t testing.TB, who, status string) {
+	t.Helper()
+	c.AwaitBuddy(t, who, "status "+status, func(b Buddy) bool { return b.Status == status })
+}
