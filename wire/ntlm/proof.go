@@ -40,7 +40,7 @@ func mac(key []byte, parts ...[]byte) []byte {
 	return m.Sum(nil)
 }
 
-// ASCIIUpper leaves all but a to z alone; some clients spell user names so.
+// asciiUpper leaves all but a to z alone; some clients spell user names so.
 func asciiUpper(s string) string {
 	return strings.Map(func(r rune) rune {
 		if 'a' <= r && r <= 'z' {
