@@ -295,7 +295,7 @@ func (x *Bind) apply(t *turn) (any, error) {
 			t.unbind(e, r.Removed[len(r.Removed)-1:], ClientInitiated, x.Now)
 		}
 	}
-	if len(old) == 0 && len(e.user.bindings) > 0 {
+	if r.Added > 0 {
 		t.derive(e, x.Now)
 	}
 	r.Bindings = e.user.bindings
