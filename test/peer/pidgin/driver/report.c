@@ -146,28 +146,48 @@ static void idle_changed(PurpleBuddy *b) { report_buddy("buddy-status-changed", 
 static void buddy_added(PurpleBuddy *b) { report_buddy("buddy-added", b, NULL, NULL); }
 static void buddy_removed(PurpleBuddy *b) { report_buddy("buddy-removed", b, NULL, NULL); }
 
-static void renamed(PurpleBlistNode *node, const char *was)
+static void buddy_renamed(PurpleBlistNode *node, const char *was)
 {
-	if (PURPLE_BLIST_NODE_IS_GROUP(node))
-		report("group-renamed", "group", purple_group_get_name(PURPLE_GROUP(node)), "was", was, NULL);
-	else if (PURPLE_BLIST_NODE_IS_BUDDY(node))
+	if (PURPLE_BLIST_NODE_IS_BUDDY(node))
 		report_buddy("buddy-renamed", PURPLE_BUDDY(node), "was", was);
+}
+
+/* A group that got another name is only "updated"; its ui_data holds the name that was reported last. */
+static void group_named(PurpleBlistNode *node)
+{
+	const char *name = purple_group_get_name(PURPLE_GROUP(node));
+	char *was = node->ui_data;
+
+	if (g_strcmp0(was, name) == 0)
+		return;
+	report(was ? "group-renamed" : "group-added", "group", name, "was", was, NULL);
+	node->ui_data = g_strdup(name);
+	g_free(was);
 }
 
 static void node_new(PurpleBlistNode *node)
 {
 	if (PURPLE_BLIST_NODE_IS_GROUP(node))
-		report("group-added", "group", purple_group_get_name(PURPLE_GROUP(node)), NULL);
+		group_named(node);
+}
+
+static void node_updated(PurpleBuddyList *list, PurpleBlistNode *node)
+{
+	(void)list;
+	if (PURPLE_BLIST_NODE_IS_GROUP(node))
+		group_named(node);
 }
 
 static void node_removed(PurpleBuddyList *list, PurpleBlistNode *node)
 {
 	(void)list;
-	if (PURPLE_BLIST_NODE_IS_GROUP(node))
-		report("group-removed", "group", purple_group_get_name(PURPLE_GROUP(node)), NULL);
+	if (!PURPLE_BLIST_NODE_IS_GROUP(node))
+		return;
+	report("group-removed", "group", purple_group_get_name(PURPLE_GROUP(node)), NULL);
+	g_clear_pointer(&node->ui_data, g_free);
 }
 
-static PurpleBlistUiOps blist_ops = { .new_node = node_new, .remove = node_removed };
+static PurpleBlistUiOps blist_ops = { .new_node = node_new, .update = node_updated, .remove = node_removed };
 
 /* Somebody put this account on a contact list; the plugin asks whether to add that person as well. */
 static void added_by(PurpleAccount *account, const char *who, const char *id, const char *alias, const char *message)
@@ -180,9 +200,19 @@ static PurpleAccountUiOps account_ops = { .notify_added = added_by, .request_add
 
 /* ---- conversations ---- */
 
+/* What a reader sees of a message: line ends are line ends, whether they came as such or as markup. */
+static char *plain(const char *html)
+{
+	char *with_breaks = purple_strdup_withhtml(html); /* turns line ends into <br>, drops carriage returns */
+	char *text = purple_markup_strip_html(with_breaks);
+
+	g_free(with_breaks);
+	return text;
+}
+
 static void received(PurpleAccount *account, char *from, char *html)
 {
-	char *text = purple_markup_strip_html(html);
+	char *text = plain(html);
 
 	(void)account;
 	report("im-received", "who", from, "text", text, "html", html, NULL);
@@ -330,7 +360,7 @@ void report_connect(void)
 		{ purple_blist_get_handle, "buddy-idle-changed", PURPLE_CALLBACK(idle_changed), NULL },
 		{ purple_blist_get_handle, "buddy-added", PURPLE_CALLBACK(buddy_added), NULL },
 		{ purple_blist_get_handle, "buddy-removed", PURPLE_CALLBACK(buddy_removed), NULL },
-		{ purple_blist_get_handle, "blist-node-aliased", PURPLE_CALLBACK(renamed), NULL },
+		{ purple_blist_get_handle, "blist-node-aliased", PURPLE_CALLBACK(buddy_renamed), NULL },
 		{ purple_conversations_get_handle, "received-im-msg", PURPLE_CALLBACK(received), NULL },
 		{ purple_conversations_get_handle, "buddy-typing", PURPLE_CALLBACK(typing), "typing" },
 		{ purple_conversations_get_handle, "buddy-typing-stopped", PURPLE_CALLBACK(typing), "stopped" },
