@@ -1,0 +1,173 @@
+package replica
+
+import (
+	"context"
+
+	"github.com/cockroachdb/pebble/v2"
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+)
+
+// appendJob is one thing to write for a group. Exactly one of msg, compact and
+// positions is set.
+type appendJob struct {
+	group     *Group
+	msg       *raftpb.Message // MsgStorageAppend
+	compact   *compaction
+	positions []position // nil: those of the group that changed
+	sync      bool
+	done      chan struct{} // closed once it is written; may be nil
+}
+
+// compaction drops the log up to an entry.
+type compaction struct{ index, term uint64 }
+
+// maxBatch is where a batch is closed even if more waits.
+const maxBatch = 4 << 20
+
+// appender writes the logs of all groups, on one goroutine: one batch, and one
+// flush, for whatever has come while the last one was written.
+type appender struct {
+	h     *Host
+	q     *queue[appendJob]
+	spare []appendJob
+	buf   []byte
+	in    []input
+	out   outbox
+}
+
+func (a *appender) run(ctx context.Context) error {
+	a.out = outbox{}
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-a.q.wake:
+		}
+		jobs := a.q.take(a.spare)
+		a.spare = jobs
+		for len(jobs) > 0 {
+			n, err := a.write(jobs)
+			if err != nil {
+				a.h.store.fail(err)
+				return nil
+			}
+			jobs = jobs[n:]
+		}
+	}
+}
+
+// write commits one batch of jobs and does what depends on it. It returns how
+// many jobs went into it.
+func (a *appender) write(jobs []appendJob) (int, error) {
+	b := a.h.store.db.NewBatch()
+	defer b.Close()
+	sync, n := false, 0
+	for n < len(jobs) && b.Len() < maxBatch {
+		j := &jobs[n]
+		if err := a.put(b, j); err != nil {
+			return 0, err
+		}
+		sync = sync || j.sync || j.msg != nil && len(j.msg.GetResponses()) > 0
+		n++
+	}
+	opts := pebble.NoSync
+	if sync {
+		opts = a.h.sync()
+	}
+	if sync || !b.Empty() {
+		if err := b.Commit(opts); err != nil {
+			return 0, err
+		}
+	}
+	for i := range jobs[:n] {
+		a.written(&jobs[i])
+	}
+	a.h.loop.in.push(a.in...)
+	clear(a.in)
+	a.in = a.in[:0]
+	a.out.send(a.h.cfg.Transport)
+	return n, nil
+}
+
+// put adds what a job has to write to the batch.
+func (a *appender) put(b *pebble.Batch, j *appendJob) error {
+	g := j.group
+	switch {
+	case j.compact != nil:
+		return g.writeCompaction(b, *j.compact)
+	case j.msg == nil:
+		if j.positions == nil {
+			g.saving.Store(false)
+			j.positions = g.feeds.unsaved()
+		}
+		return g.writePositions(b, j.positions)
+	}
+	if s := j.msg.GetSnapshot(); !raft.IsEmptySnap(s) {
+		if err := g.receiveSnapshot(b, s); err != nil {
+			return err
+		}
+	}
+	if ents := j.msg.GetEntries(); len(ents) > 0 {
+		var err error
+		if a.buf, err = g.log.write(b, ents, a.buf); err != nil {
+			return err
+		}
+	}
+	if m := j.msg; m.Term != nil && m.Vote != nil {
+		return b.Set(key(keyHard, g.id), numbers(m.GetTerm(), m.GetVote(), m.GetCommit()), nil)
+	}
+	return nil
+}
+
+// written makes a job's write visible and lets go the messages that waited for it.
+func (a *appender) written(j *appendJob) {
+	g := j.group
+	switch {
+	case j.compact != nil:
+		g.log.compacted(j.compact.index, j.compact.term)
+	case j.msg != nil:
+		if s := j.msg.GetSnapshot(); !raft.IsEmptySnap(s) {
+			g.restoreReceived(s)
+		}
+		if ents := j.msg.GetEntries(); len(ents) > 0 {
+			g.log.appended(ents)
+		}
+		for _, m := range j.msg.GetResponses() {
+			if m.GetTo() == a.h.cfg.NodeID {
+				a.in = append(a.in, input{group: g, msg: m})
+			} else {
+				a.out.add(g, m)
+			}
+		}
+	}
+	if j.done != nil {
+		close(j.done)
+	}
+}
+
+func (g *Group) writeCompaction(b *pebble.Batch, c compaction) error {
+	first, _ := g.log.FirstIndex()
+	if c.index < first {
+		return nil // a snapshot from another server has overtaken it
+	}
+	if err := b.DeleteRange(entryKey(g.id, first), entryKey(g.id, c.index+1), nil); err != nil {
+		return err
+	}
+	return b.Set(key(keyStart, g.id), numbers(c.index, c.term), nil)
+}
+
+func (g *Group) writePositions(b *pebble.Batch, ps []position) error {
+	for _, p := range ps {
+		if p.gone {
+			if err := b.Delete(feedKey(g.id, p.name), nil); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := b.Set(feedKey(g.id, p.name), numbers(p.index), nil); err != nil {
+			return err
+		}
+	}
+	return nil
+}

@@ -1,0 +1,108 @@
+package replica
+
+import (
+	"crypto/rand"
+	"encoding/binary"
+	"log/slog"
+	"slices"
+	"time"
+
+	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.etcd.io/raft/v3"
+
+	"trivet/fault"
+	"trivet/kit/clock"
+	"trivet/uc"
+)
+
+// Config is what a Host is opened with. Dir is required; everything else has a
+// default that suits a Standard Edition server with eight groups.
+type Config struct {
+	Dir    string // data folder, owned by one process at a time
+	NodeID uint64 // this server's number among the voters; 1 by default
+	Log    *slog.Logger
+	Clock  clock.Clock
+	FS     vfs.FS // the file system below Dir; the machine's own by default
+
+	// Voters are the servers that hold the groups when a group is started for the
+	// first time; afterwards its stored membership counts. This server alone by
+	// default.
+	Voters    []uint64
+	Servers   map[uint64]uc.ServerFQDN // names of the voters, for fault.NotPrimary
+	Transport Transport                // required with more than one voter
+
+	TickInterval  time.Duration // unit of raft time, 100 ms by default
+	ElectionTicks int           // ticks without a leader before an election, 10 by default
+
+	SnapshotEntries  uint64        // entries applied since the last snapshot that make one due, 10,000 by default
+	SnapshotBytes    uint64        // the same in bytes of commands, 8 MiB by default
+	FeedBacklog      uint64        // entries a feed may be behind before it gets Lost, 65,536 by default
+	FeedBacklogBytes uint64        // bytes of commands whose events wait for the slowest feed, 16 MiB by default
+	CacheBytes       uint64        // newest log entries kept in memory per group, 512 KiB by default
+	MaxCommandBytes  int           // longest command, 1 MiB by default
+	MaxPending       int           // proposals of one group that may wait at a time, 1,024 by default
+	MaxUncommitted   uint64        // bytes of entries of one group not yet on a majority, 4 MiB by default
+	MaxReceivedBytes int64         // messages of other servers waiting to be stepped, 64 MiB by default
+	ReserveBytes     int64         // size of the file that is given up when the disk is full, 32 MiB by default; below 0 none
+	MinFreeBytes     uint64        // free space below which proposals are refused, 64 MiB by default
+	SpaceInterval    time.Duration // how often free space is looked at, 1 s by default
+	NoSync           bool          // tests only: do not flush; a crash of the machine then loses acknowledged writes
+	incarnation      uint64        // client id of this process's own proposals
+}
+
+func or[T comparable](v *T, def T) {
+	var zero T
+	if *v == zero {
+		*v = def
+	}
+}
+
+func (c Config) withDefaults() (Config, error) {
+	const op = "replica.Open"
+	or(&c.NodeID, 1)
+	or(&c.Log, slog.New(slog.DiscardHandler))
+	if c.Clock == nil {
+		c.Clock = clock.Real{}
+	}
+	if c.FS == nil {
+		c.FS = vfs.Default
+	}
+	or(&c.TickInterval, 100*time.Millisecond)
+	or(&c.ElectionTicks, 10)
+	or(&c.SnapshotEntries, 10_000)
+	or(&c.SnapshotBytes, 8<<20)
+	or(&c.FeedBacklog, 65_536)
+	or(&c.FeedBacklogBytes, 16<<20)
+	or(&c.CacheBytes, 512<<10)
+	or(&c.MaxCommandBytes, 1<<20)
+	or(&c.MaxPending, 1024)
+	or(&c.MaxUncommitted, 4<<20)
+	or(&c.MaxReceivedBytes, 64<<20)
+	or(&c.ReserveBytes, 32<<20)
+	or(&c.MinFreeBytes, 64<<20)
+	or(&c.SpaceInterval, time.Second)
+	if len(c.Voters) == 0 {
+		c.Voters = []uint64{c.NodeID}
+	}
+	c.Voters = slices.Clone(c.Voters)
+	slices.Sort(c.Voters)
+
+	switch {
+	case c.Dir == "":
+		return c, fault.New(fault.Invalid, op, "Dir is empty; name the data folder")
+	case c.ElectionTicks < 2:
+		return c, fault.New(fault.Invalid, op, "ElectionTicks must be 2 or more")
+	case slices.Contains(c.Voters, raft.None) || len(slices.Compact(slices.Clone(c.Voters))) != len(c.Voters):
+		return c, fault.New(fault.Invalid, op, "Voters must be different numbers above 0")
+	case len(c.Voters) > 1 && c.Transport == nil:
+		return c, fault.New(fault.Invalid, op, "several Voters need a Transport")
+	case c.MaxPending > window:
+		return c, fault.Newf(fault.Invalid, op, "MaxPending may be %d at most", window)
+	}
+	var id [8]byte
+	if _, err := rand.Read(id[:]); err != nil {
+		return c, fault.Wrap(op, err)
+	}
+	c.incarnation = binary.BigEndian.Uint64(id[:]) | 1<<63 // callers' own client ids lie below
+	return c, nil
+}

@@ -1,0 +1,195 @@
+package replica
+
+import (
+	"context"
+	"fmt"
+	"sync"
+	"sync/atomic"
+
+	"go.etcd.io/raft/v3"
+	"go.etcd.io/raft/v3/raftpb"
+
+	"trivet/fault"
+	"trivet/uc"
+)
+
+// Group is this server's replica of one group.
+type Group struct {
+	h         *Host
+	id        uc.GroupID
+	machine   Machine
+	log       *groupLog
+	snaps     snapDir
+	feeds     *feedLog
+	replayEnd uint64 // last entry known at the start: what comes later is live
+	base      uint64 // index of the snapshot it was started from
+
+	// What is seen from outside; written by the loop and the group's goroutine.
+	leader  atomic.Uint64
+	term    atomic.Uint64
+	primary atomic.Bool
+	applied atomic.Uint64
+	changed *change // leadership, or the end of the replay
+
+	loop  loopState  // the loop goroutine's
+	work  applyState // the group's goroutine's
+	queue *queue[applyJob]
+
+	observers atomic.Pointer[[]func(index uint64, events []any)]
+	observeMu sync.Mutex  // serialises Observe
+	saving    atomic.Bool // a job to save positions is queued
+
+	mu   sync.Mutex // guards the fields below
+	pend map[ID]*proposal
+	seq  uint64 // last sequence number of this host's own proposals
+	low  uint64 // lowest of them still pending, or seq+1
+}
+
+// loadGroup reads a group from disk and restores its machine.
+func loadGroup(h *Host, id uc.GroupID, m Machine) (*Group, error) {
+	snaps, err := openSnapDir(h.cfg.FS, h.snaps, id)
+	if err != nil {
+		return nil, err
+	}
+	log, err := loadLog(h.store, id, h.cfg.CacheBytes, h.cfg.Voters)
+	if err != nil {
+		return nil, damaged(id, h.store.dir, err)
+	}
+	positions, err := h.store.positions(id)
+	if err != nil {
+		return nil, damaged(id, h.store.dir, err)
+	}
+	g := &Group{
+		h: h, id: id, machine: m, log: log, snaps: snaps,
+		changed: newChange(), queue: newQueue[applyJob](), pend: map[ID]*proposal{}, low: 1,
+	}
+	g.loop.batches = map[uint64]readBatch{}
+	g.work.sessions = newSessions()
+	head, err := g.restoreNewest(positions)
+	if err != nil {
+		return nil, err
+	}
+	g.feeds = newFeedLog(h.cfg.FeedBacklog, h.cfg.FeedBacklogBytes, g.base, positions)
+	if head != nil {
+		g.work.sessions = head.sessions
+		g.work.term = head.term
+	}
+	g.applied.Store(g.base)
+	g.work.snapped = max(g.base, log.snap.GetIndex())
+	if err := g.checkHardState(); err != nil {
+		return nil, err
+	}
+	g.replayEnd = log.last
+	if len(log.conf.GetVoters()) > 1 { // what lies behind the commit may yet be replaced
+		g.replayEnd = log.hard.GetCommit()
+	}
+	g.loop.node, err = raft.NewRawNode(g.raftConfig())
+	return g, err
+}
+
+func damaged(id uc.GroupID, file string, err error) error {
+	return fault.Newf(fault.Internal, "replica.Start", "the data of group %d is damaged; restore the data folder from a backup", id).About(file).Because(err)
+}
+
+// checkHardState mends what a crash between a snapshot and the log may leave, and
+// refuses a log that ends before what it once acknowledged.
+func (g *Group) checkHardState() error {
+	l := g.log
+	if l.hard == nil {
+		l.hard = &raftpb.HardState{Term: new(uint64(0)), Vote: new(uint64(0)), Commit: new(uint64(0))}
+	}
+	if s := l.snap; s != nil {
+		l.hard.Commit = new(max(l.hard.GetCommit(), s.GetIndex()))
+		if l.hard.GetTerm() < s.GetTerm() {
+			l.hard.Term, l.hard.Vote = new(s.GetTerm()), new(uint64(raft.None))
+		}
+	}
+	if c := l.hard.GetCommit(); c > l.last {
+		return damaged(g.id, g.h.store.dir, fmt.Errorf("the log ends at entry %d, before entry %d which was committed", l.last, c))
+	}
+	return nil
+}
+
+func (g *Group) raftConfig() *raft.Config {
+	c := &g.h.cfg
+	return &raft.Config{
+		ID:                        c.NodeID,
+		ElectionTick:              c.ElectionTicks,
+		HeartbeatTick:             1,
+		Storage:                   g.log,
+		Applied:                   g.base,
+		AsyncStorageWrites:        true,
+		MaxSizePerMsg:             256 << 10,
+		MaxCommittedSizePerReady:  1 << 20,
+		MaxUncommittedEntriesSize: c.MaxUncommitted,
+		MaxInflightMsgs:           128,
+		MaxInflightBytes:          4 << 20,
+		CheckQuorum:               true,
+		PreVote:                   true,
+		DisableProposalForwarding: true,
+		StepDownOnRemoval:         true,
+		Logger:                    raftLog{c.Log.With("group", g.id)},
+	}
+}
+
+// ID returns the group's number.
+func (g *Group) ID() uc.GroupID { return g.id }
+
+// Status returns the group as seen from here.
+func (g *Group) Status() Status {
+	first, last, snap := g.log.bounds()
+	return Status{
+		Group: g.id, Primary: g.primary.Load(), Leader: g.leader.Load(), Term: g.term.Load(),
+		Applied: g.applied.Load(), SnapshotIndex: snap, FirstIndex: first, LastIndex: last,
+		Voters: g.log.voters(), Feeds: g.feeds.status(),
+	}
+}
+
+// Ready waits until the group can be used here: this server is its primary, or
+// knows the primary and has applied what was on its own disk at the start.
+func (g *Group) Ready(ctx context.Context) error {
+	const op = "replica.Ready"
+	for {
+		c := g.changed.next()
+		if g.applied.Load() >= g.replayEnd && (g.primary.Load() || g.leader.Load() != raft.None && g.leader.Load() != g.h.cfg.NodeID) {
+			return nil
+		}
+		select {
+		case <-c:
+		case <-ctx.Done():
+			return fault.New(fault.Timeout, op, "the group has no primary yet").Because(context.Cause(ctx))
+		case <-g.h.Done():
+			return g.h.usable(op)
+		}
+	}
+}
+
+// Changed is closed at the next change of the group's leadership. Call it again,
+// then look at Status, to follow all of them.
+func (g *Group) Changed() <-chan struct{} { return g.changed.next() }
+
+// Handover asks the group to make another voter its primary; what is proposed
+// meanwhile waits. It does nothing unless this server is the primary.
+func (g *Group) Handover(to uint64) {
+	g.h.loop.in.push(input{group: g, call: func(g *Group) { g.loop.node.TransferLeader(to) }})
+}
+
+// Observe adds a function that sees the events of every entry applied from now
+// on, after Apply and before Propose returns; not those replayed at the start. It
+// runs on the group's goroutine and must not wait.
+func (g *Group) Observe(f func(index uint64, events []any)) {
+	g.observeMu.Lock()
+	defer g.observeMu.Unlock()
+	var all []func(uint64, []any)
+	if old := g.observers.Load(); old != nil {
+		all = append(all, *old...)
+	}
+	all = append(all, f)
+	g.observers.Store(&all)
+}
+
+func (g *Group) notPrimary(op string, leader uint64) error {
+	e := fault.Newf(fault.NotPrimary, op, "group %d is served by server %d", g.id, leader)
+	e.Server = string(g.h.cfg.Servers[leader])
+	return e
+}

@@ -1,0 +1,88 @@
+package replica
+
+import (
+	"bytes"
+	"fmt"
+
+	"go.etcd.io/raft/v3/raftpb"
+	"google.golang.org/protobuf/proto"
+
+	"trivet/fault"
+	"trivet/uc"
+)
+
+// outbox gathers messages per server, so that one batch carries all groups.
+type outbox map[uint64][]Envelope
+
+func (o outbox) add(g *Group, m *raftpb.Message) {
+	b, err := proto.Marshal(m)
+	if err != nil {
+		panic(fmt.Sprintf("replica: a message of the core cannot be encoded: %v", err))
+	}
+	o[m.GetTo()] = append(o[m.GetTo()], Envelope{g.id, b})
+}
+
+func (o outbox) send(t Transport) {
+	for to, batch := range o {
+		t.Send(to, batch)
+		delete(o, to)
+	}
+}
+
+// mayReceive lists the messages servers send one another. Everything else is
+// local to a server and refused.
+var mayReceive = map[raftpb.MessageType]bool{
+	raftpb.MsgApp: true, raftpb.MsgAppResp: true, raftpb.MsgVote: true, raftpb.MsgVoteResp: true,
+	raftpb.MsgSnap: true, raftpb.MsgHeartbeat: true, raftpb.MsgHeartbeatResp: true,
+	raftpb.MsgTimeoutNow: true, raftpb.MsgPreVote: true, raftpb.MsgPreVoteResp: true,
+}
+
+// Step takes a batch that another server sent to this one; from is the sender as
+// the transport has authenticated it. Messages of groups that are not started
+// here, and what exceeds MaxReceivedBytes, are dropped: raft repeats them. A
+// batch with a malformed or foreign message gives fault.Invalid; what came before
+// that message counts.
+func (h *Host) Step(from uint64, batch []Envelope) error {
+	const op = "replica.Step"
+	if err := h.usable(op); err != nil {
+		return err
+	}
+	for _, env := range batch {
+		g := h.Group(env.Group)
+		if g == nil {
+			continue
+		}
+		size := int64(len(env.Data))
+		if h.received.Load()+size > h.cfg.MaxReceivedBytes {
+			return fault.New(fault.Overload, op, "too many messages wait to be handled")
+		}
+		m := &raftpb.Message{}
+		if err := proto.Unmarshal(env.Data, m); err != nil {
+			return fault.New(fault.Invalid, op, "a message cannot be decoded").Because(err)
+		}
+		if !mayReceive[m.GetType()] || m.GetFrom() != from || m.GetTo() != h.cfg.NodeID {
+			return fault.Newf(fault.Invalid, op, "server %d may not send %s from %d to %d", from, m.GetType(), m.GetFrom(), m.GetTo())
+		}
+		if m.GetType() == raftpb.MsgSnap && !wholeSnapshot(m.GetSnapshot(), env.Group) {
+			return fault.Newf(fault.Invalid, op, "server %d sent a damaged snapshot of group %d", from, env.Group)
+		}
+		h.received.Add(size)
+		h.loop.in.push(input{group: g, msg: m, size: size})
+	}
+	return nil
+}
+
+func wholeSnapshot(s *raftpb.Snapshot, id uc.GroupID) bool {
+	h, err := checkSnapshot(bytes.NewReader(s.GetData()))
+	return err == nil && h.group == id && h.index == s.GetMetadata().GetIndex() && h.term == s.GetMetadata().GetTerm()
+}
+
+// Unreachable tells the host that messages to a server were lost, so that it
+// sends carefully until an answer comes.
+func (h *Host) Unreachable(node uint64) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, g := range h.groups {
+		h.loop.in.push(input{group: g, call: func(g *Group) { g.loop.node.ReportUnreachable(node) }})
+	}
+}
