@@ -1,12 +1,14 @@
 package pki
 
 import (
+	"context"
 	"crypto/rand"
 	"crypto/rsa"
 	"crypto/sha256"
 	"crypto/x509"
 	"crypto/x509/pkix"
 	"net/url"
+	"slices"
 	"time"
 
 	"trivet/fault"
@@ -29,6 +31,21 @@ type KeyHash [32]byte
 // HashKey names the key of a certificate.
 func HashKey(c *x509.Certificate) KeyHash { return sha256.Sum256(c.RawSubjectPublicKeyInfo) }
 
+// Ledger keeps the records of client certificates. The one in the data folder
+// serves a single server; servers of a pool share one in their database. What Add
+// and Revoke return for is durable.
+type Ledger interface {
+	// Add records a certificate. The same key of the same user is replaced; a
+	// key that another user holds is fault.Forbidden.
+	Add(ctx context.Context, c ClientCert) error
+	// ByKey returns fault.NotFound for a key that was never issued or is revoked.
+	ByKey(ctx context.Context, key KeyHash) (ClientCert, error)
+	// Of lists the certificates of a user, oldest first.
+	Of(ctx context.Context, user uc.UserURI) ([]ClientCert, error)
+	// Revoke ends the certificates of a user, or of one device, and counts them.
+	Revoke(ctx context.Context, user uc.UserURI, device string) (int, error)
+}
+
 const (
 	maxRequest = 16 << 10 // bytes of a PKCS#10 request
 	maxDevice  = 128      // bytes of a device's name
@@ -40,7 +57,7 @@ const (
 // asks was established before. The same key again gets a new certificate; a key
 // that another user holds is refused. The record is on disk before IssueClient
 // returns.
-func (a *Authority) IssueClient(request []byte, user uc.UserURI, device string) ([]byte, ClientCert, error) {
+func (a *Authority) IssueClient(ctx context.Context, request []byte, user uc.UserURI, device string) ([]byte, ClientCert, error) {
 	const op = "pki.IssueClient"
 	none := ClientCert{}
 	csr, err := parseRequest(request)
@@ -66,7 +83,7 @@ func (a *Authority) IssueClient(request []byte, user uc.UserURI, device string) 
 		return nil, none, fault.New(fault.Invalid, op, "the certificate request cannot be signed").About(string(user)).Because(err)
 	}
 	c := ClientCert{User: user, Device: device, Key: sha256.Sum256(csr.RawSubjectPublicKeyInfo), Serial: serialText(t), Issued: now.UTC().Truncate(time.Second), Expires: t.NotAfter.UTC().Truncate(time.Second)}
-	if err := a.clients.issue(c); err != nil {
+	if err := a.clients.Add(ctx, c); err != nil {
 		return nil, none, fault.Wrap(op, err)
 	}
 	return der, c, nil
@@ -93,15 +110,17 @@ func parseRequest(b []byte) (*x509.CertificateRequest, error) {
 	return csr, nil
 }
 
-// ClientOf says whose certificate a client showed, by its public key as issued.
+// ClientOf says whose key a client showed in its certificate.
 // fault.Unauthenticated: the key was never issued, was revoked, or its time is over.
-func (a *Authority) ClientOf(cert *x509.Certificate) (ClientCert, error) {
+func (a *Authority) ClientOf(ctx context.Context, key KeyHash) (ClientCert, error) {
 	const op = "pki.ClientOf"
-	c, ok := a.clients.find(HashKey(cert))
-	if !ok {
+	c, err := a.clients.ByKey(ctx, key)
+	switch {
+	case fault.Is(err, fault.NotFound):
 		return ClientCert{}, fault.New(fault.Unauthenticated, op, "the client certificate is unknown or revoked; get a new one from the certificate provisioning service")
-	}
-	if !a.cfg.Clock.Now().Before(c.Expires) {
+	case err != nil:
+		return ClientCert{}, fault.Wrap(op, err)
+	case !a.cfg.Clock.Now().Before(c.Expires):
 		return ClientCert{}, fault.New(fault.Unauthenticated, op, "the client certificate has expired; get a new one from the certificate provisioning service").About(string(c.User))
 	}
 	return c, nil
@@ -109,14 +128,16 @@ func (a *Authority) ClientOf(cert *x509.Certificate) (ClientCert, error) {
 
 // Clients lists the valid client certificates of a user, oldest first
 // (Get-CsClientCertificate).
-func (a *Authority) Clients(user uc.UserURI) []ClientCert {
-	return a.clients.of(user, a.cfg.Clock.Now())
+func (a *Authority) Clients(ctx context.Context, user uc.UserURI) ([]ClientCert, error) {
+	all, err := a.clients.Of(ctx, user)
+	now := a.cfg.Clock.Now()
+	return slices.DeleteFunc(all, func(c ClientCert) bool { return !now.Before(c.Expires) }), fault.Wrap("pki.Clients", err)
 }
 
 // Revoke ends all client certificates of a user, or those of one device when
 // device is not empty (Revoke-CsClientCertificate), and returns how many. A
 // running association lives on until its end; the next handshake is refused.
-func (a *Authority) Revoke(user uc.UserURI, device string) (int, error) {
-	n, err := a.clients.revoke(user, device)
+func (a *Authority) Revoke(ctx context.Context, user uc.UserURI, device string) (int, error) {
+	n, err := a.clients.Revoke(ctx, user, device)
 	return n, fault.Wrap("pki.Revoke", err)
 }

@@ -69,6 +69,7 @@ type Config struct {
 	// ClientLife is how long a client certificate is valid, 8 hours to one year;
 	// 0 means 180 days, the product's default.
 	ClientLife time.Duration
+	Clients    Ledger // nil: a journal in the data folder
 }
 
 // Authority is the certificates of one server.
@@ -87,7 +88,8 @@ type Authority struct {
 	pending map[[32]byte]crypto.Signer
 
 	current [len(Uses)]atomic.Pointer[tls.Certificate] // by position in Uses
-	clients *journal
+	clients Ledger
+	journal *journal // clients, when it is the one of the data folder
 }
 
 const (
@@ -130,7 +132,7 @@ func Open(cfg Config) (*Authority, error) {
 }
 
 // Close releases the journal of client certificates.
-func (a *Authority) Close() error { return a.clients.close() }
+func (a *Authority) Close() error { return a.journal.close() }
 
 func (a *Authority) path(elem ...string) string {
 	return filepath.Join(append([]string{a.keys}, elem...)...)

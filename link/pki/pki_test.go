@@ -418,7 +418,7 @@ func TestClientCertificates(t *testing.T) {
 		t.Fatal(err)
 	}
 	const alice, bob = uc.UserURI("sip:alice@example.test"), uc.UserURI("sip:bob@example.test")
-	der, rec, err := a.IssueClient(clientRequest(t, key), alice, "{d1}")
+	der, rec, err := a.IssueClient(t.Context(), clientRequest(t, key), alice, "{d1}")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -432,15 +432,15 @@ func TestClientCertificates(t *testing.T) {
 	if d := rec.Expires.Sub(h.Now()); d < 179*24*time.Hour || d > 181*24*time.Hour {
 		t.Errorf("valid for %s", d)
 	}
-	if _, _, err := a.IssueClient(clientRequest(t, key), bob, "{d2}"); !fault.Is(err, fault.Forbidden) {
+	if _, _, err := a.IssueClient(t.Context(), clientRequest(t, key), bob, "{d2}"); !fault.Is(err, fault.Forbidden) {
 		t.Errorf("the key of another user: %v", err)
 	}
-	if _, _, err := a.IssueClient(clientRequest(t, ecKey(t)), alice, "{d1}"); !fault.Is(err, fault.Invalid) {
+	if _, _, err := a.IssueClient(t.Context(), clientRequest(t, ecKey(t)), alice, "{d1}"); !fault.Is(err, fault.Invalid) {
 		t.Errorf("an ECDSA request: %v", err)
 	}
 	torn := clientRequest(t, key)
 	torn[len(torn)-1] ^= 1
-	if _, _, err := a.IssueClient(torn, alice, "{d1}"); !fault.Is(err, fault.Invalid) {
+	if _, _, err := a.IssueClient(t.Context(), torn, alice, "{d1}"); !fault.Is(err, fault.Invalid) {
 		t.Errorf("a request with a broken signature: %v", err)
 	}
 
@@ -452,19 +452,19 @@ func TestClientCertificates(t *testing.T) {
 	f.WriteString(`{"revoke":"ab`)
 	f.Close()
 	b := open(t, dir, h, fe1)
-	if c, err := b.ClientOf(cert); err != nil || c.User != alice {
+	if c, err := b.ClientOf(t.Context(), HashKey(cert)); err != nil || c.User != alice {
 		t.Fatalf("after a restart: %v %v", c, err)
 	}
-	if n, err := b.Revoke(alice, "{other}"); n != 0 || err != nil {
+	if n, err := b.Revoke(t.Context(), alice, "{other}"); n != 0 || err != nil {
 		t.Errorf("revoked %d %v", n, err)
 	}
-	if n, err := b.Revoke(alice, ""); n != 1 || err != nil {
+	if n, err := b.Revoke(t.Context(), alice, ""); n != 1 || err != nil {
 		t.Errorf("revoked %d %v", n, err)
 	}
-	if _, err := b.ClientOf(cert); !fault.Is(err, fault.Unauthenticated) {
+	if _, err := b.ClientOf(t.Context(), HashKey(cert)); !fault.Is(err, fault.Unauthenticated) {
 		t.Errorf("after revocation: %v", err)
 	}
-	if _, err := open(t, dir, h, fe1).ClientOf(cert); !fault.Is(err, fault.Unauthenticated) {
+	if _, err := open(t, dir, h, fe1).ClientOf(t.Context(), HashKey(cert)); !fault.Is(err, fault.Unauthenticated) {
 		t.Errorf("after revocation and restart: %v", err)
 	}
 }
@@ -473,16 +473,16 @@ func TestClientCertificateEnds(t *testing.T) {
 	h := newHand()
 	a := open(t, t.TempDir(), h, fe1)
 	key, _ := newRSA()
-	der, _, err := a.IssueClient(clientRequest(t, key), "sip:alice@example.test", "{d}")
+	der, _, err := a.IssueClient(t.Context(), clientRequest(t, key), "sip:alice@example.test", "{d}")
 	if err != nil {
 		t.Fatal(err)
 	}
 	cert, _ := x509.ParseCertificate(der)
 	h.forward(181 * 24 * time.Hour)
-	if _, err := a.ClientOf(cert); !fault.Is(err, fault.Unauthenticated) {
+	if _, err := a.ClientOf(t.Context(), HashKey(cert)); !fault.Is(err, fault.Unauthenticated) {
 		t.Error(err)
 	}
-	if left := a.Clients("sip:alice@example.test"); len(left) != 0 {
+	if left, err := a.Clients(t.Context(), "sip:alice@example.test"); len(left) != 0 || err != nil {
 		t.Errorf("listed: %v", left)
 	}
 }
@@ -493,15 +493,15 @@ func TestOldestGivesWay(t *testing.T) {
 	const alice = uc.UserURI("sip:alice@example.test")
 	for i := range perUser + 3 {
 		c := ClientCert{User: alice, Device: "d", Key: KeyHash{byte(i)}, Expires: h.Now().Add(time.Hour)}
-		if err := a.clients.issue(c); err != nil {
+		if err := a.clients.Add(t.Context(), c); err != nil {
 			t.Fatal(err)
 		}
 	}
-	left := a.Clients(alice)
-	if len(left) != perUser || left[0].Key != (KeyHash{3}) {
+	left, err := a.Clients(t.Context(), alice)
+	if err != nil || len(left) != perUser || left[0].Key != (KeyHash{3}) {
 		t.Errorf("%d left, first %v", len(left), left[0].Key)
 	}
-	if again := open(t, dir, h, fe1).Clients(alice); len(again) != perUser || again[0].Key != left[0].Key {
+	if again, _ := open(t, dir, h, fe1).Clients(t.Context(), alice); len(again) != perUser || again[0].Key != left[0].Key {
 		t.Errorf("after a restart %d, first %v", len(again), again[0].Key)
 	}
 }

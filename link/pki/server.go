@@ -373,7 +373,7 @@ func (a *Authority) Run(ctx context.Context) error {
 			if err := a.Renew(); err != nil {
 				a.cfg.Log.Error("certificates could not be renewed; the next try is in an hour", "err", err)
 			}
-			if err := a.clients.compact(a.cfg.Clock.Now()); err != nil {
+			if err := a.journal.compact(a.cfg.Clock.Now()); err != nil {
 				a.cfg.Log.Error("the record of client certificates could not be shortened", "err", err)
 			}
 		}
