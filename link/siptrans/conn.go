@@ -1,0 +1,204 @@
+package siptrans
+
+import (
+	"crypto/tls"
+	"net"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+
+	"trivet/fault"
+	"trivet/wire/sip"
+)
+
+// Signer signs messages for the peer of a connection ([MS-SIPAE] 3.3).
+type Signer interface {
+	// Sign adds its header to m, which is then sent as it is. It is called under
+	// the connection's write lock, after the last rewrite, in the order of sending.
+	Sign(m *sip.Message)
+}
+
+// Conn is one stream connection, or one remote address of a UDP socket. Its
+// methods may be called from any goroutine.
+type Conn struct {
+	layer         *Layer
+	id            uint64
+	transport     uint8 // index in Transports
+	remote, local netip.AddrPort
+	via           string // "SIP/2.0/TLS host:port;branch=z9hG4bK", what our Vias begin with
+
+	sock *sock     // nil for UDP
+	tls  *tls.Conn // nil without TLS
+	udp  *udpSocket
+	ws   bool
+	out  bool // we dialled it
+	dead atomic.Bool
+	safe atomic.Bool // Trust was called
+
+	reader reader // belongs to the reading goroutine
+
+	omu     sync.Mutex // write lock: guards the fields below, held while signing
+	signer  Signer
+	pending *[]byte // messages serialised and not yet written
+	writing bool    // a goroutine writes; it takes what is added meanwhile
+	held    bool    // a batch will flush
+
+	tmu     sync.Mutex // guards the transactions
+	clients map[uint32]*ClientTx
+	servers map[txKey]*ServerTx
+	ended   bool
+
+	vmu     sync.Mutex // guards the fields below
+	values  []pair
+	onClose []func()
+	reason  string
+}
+
+type pair struct{ key, value any }
+
+func (l *Layer) newConn(transport uint8, nc net.Conn) *Conn {
+	c := &Conn{layer: l, id: l.lastConn.Add(1), transport: transport}
+	if nc != nil {
+		c.remote, c.local = addrPort(nc.RemoteAddr()), addrPort(nc.LocalAddr())
+	}
+	return c
+}
+
+func addrPort(a net.Addr) netip.AddrPort {
+	if t, ok := a.(*net.TCPAddr); ok {
+		p := t.AddrPort()
+		return netip.AddrPortFrom(p.Addr().Unmap(), p.Port())
+	}
+	return netip.AddrPort{}
+}
+
+// ID is the number of the connection, never used twice in a process.
+func (c *Conn) ID() uint64 { return c.id }
+
+// Transport is one of Transports.
+func (c *Conn) Transport() string { return Transports[c.transport] }
+
+// Stream reports whether the transport itself repeats lost data.
+func (c *Conn) Stream() bool { return c.udp == nil }
+
+// Remote is the address of the peer.
+func (c *Conn) Remote() netip.AddrPort { return c.remote }
+
+// Local is our address.
+func (c *Conn) Local() netip.AddrPort { return c.local }
+
+// Dialled reports whether we opened the connection.
+func (c *Conn) Dialled() bool { return c.out }
+
+// Closed reports whether the connection is gone.
+func (c *Conn) Closed() bool { return c.dead.Load() }
+
+// TLS describes the TLS session, with the peer's certificates; nil without TLS.
+func (c *Conn) TLS() *tls.ConnectionState {
+	if c.tls == nil {
+		return nil
+	}
+	s := c.tls.ConnectionState()
+	return &s
+}
+
+// Trust lifts the limits for connections that have not signed in.
+func (c *Conn) Trust() { c.safe.Store(true) }
+
+// Trusted reports whether Trust was called.
+func (c *Conn) Trusted() bool { return c.safe.Load() }
+
+// Value returns what SetValue stored under key, nil if nothing.
+func (c *Conn) Value(key any) any {
+	c.vmu.Lock()
+	defer c.vmu.Unlock()
+	for i := range c.values {
+		if c.values[i].key == key {
+			return c.values[i].value
+		}
+	}
+	return nil
+}
+
+// SetValue keeps v under key for the life of the connection; nil removes it.
+func (c *Conn) SetValue(key, v any) {
+	c.vmu.Lock()
+	defer c.vmu.Unlock()
+	for i := range c.values {
+		if c.values[i].key == key {
+			c.values[i].value = v
+			return
+		}
+	}
+	c.values = append(c.values, pair{key, v})
+}
+
+// SetSigner has every message from now on signed by s; nil ends it.
+func (c *Conn) SetSigner(s Signer) {
+	c.omu.Lock()
+	c.signer = s
+	c.omu.Unlock()
+}
+
+// OnClose calls f once the connection is gone, at once if it is; f must not block.
+func (c *Conn) OnClose(f func()) {
+	c.vmu.Lock()
+	gone := c.dead.Load()
+	if !gone {
+		c.onClose = append(c.onClose, f)
+	}
+	c.vmu.Unlock()
+	if gone {
+		f()
+	}
+}
+
+// Reason says why the connection was closed, "" while it is open.
+func (c *Conn) Reason() string {
+	c.vmu.Lock()
+	defer c.vmu.Unlock()
+	return c.reason
+}
+
+// Close ends the connection; its transactions fail with fault.Unavailable. Only
+// the first reason counts.
+func (c *Conn) Close(reason string) {
+	c.vmu.Lock()
+	if c.dead.Swap(true) {
+		c.vmu.Unlock()
+		return
+	}
+	c.reason = reason
+	calls := c.onClose
+	c.onClose = nil
+	c.vmu.Unlock()
+
+	c.layer.forget(c)
+	c.layer.cfg.Log.Debug("connection closed", "id", c.id, "transport", c.Transport(), "remote", c.remote, "reason", reason)
+	if c.sock != nil { // closing waits for the reader, which may be the caller
+		c.layer.task(func() {
+			if c.tls != nil {
+				c.tls.CloseWrite()
+			}
+			c.sock.Close()
+		})
+	}
+	c.failTransactions()
+	for _, f := range calls {
+		f()
+	}
+}
+
+// forget takes c out of the tables.
+func (l *Layer) forget(c *Conn) {
+	l.conns.del(c.id)
+	l.stats.conns[c.transport].Add(-1)
+	switch {
+	case c.udp != nil:
+		c.udp.forget(c)
+	case !c.out:
+		l.sources.leave(c.remote.Addr(), l.cfg.PerSource)
+	}
+}
+
+var errGone = fault.New(fault.Unavailable, "siptrans.Send", "the connection is closed")

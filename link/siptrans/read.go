@@ -1,0 +1,250 @@
+package siptrans
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strconv"
+	"syscall"
+	"time"
+
+	"trivet/wire/sip"
+)
+
+// reader is the state of the goroutine that reads a stream.
+type reader struct {
+	part   []byte // the beginning of a message, or of a WebSocket frame
+	first  bool   // a whole message has come
+	timed  bool   // a deadline is set
+	spent  int    // bytes read before Trust
+	user   string // From URI of the first request
+	many   bool   // more than one From URI has been seen
+	frames wsReader
+	err    error
+}
+
+var (
+	errFraming = errors.New("the message boundaries are lost")
+	errBudget  = errors.New("too much was sent before signing in")
+)
+
+// read reads c until it ends. All of it happens inside one raw read: the runtime
+// wakes us when there is something, and only then is a buffer borrowed.
+func (c *Conn) read() {
+	r := &c.reader
+	c.deadline(!r.first)
+	done := false
+	if c.tls != nil || len(r.part) > 0 { // what came with the end of the handshake
+		done = !c.early()
+	}
+	if !done {
+		if err := c.sock.raw.Read(c.ready); r.err == nil {
+			r.err = err
+		}
+	}
+	c.Close(c.ending())
+}
+
+// ending is the reason why reading stopped.
+func (c *Conn) ending() string {
+	err := c.reader.err
+	var again interface{ Timeout() bool }
+	switch {
+	case err == nil || errors.Is(err, io.EOF):
+		return "the peer closed the connection"
+	case errors.As(err, &again) && again.Timeout():
+		c.layer.stats.rejected.Add(1)
+		return "no whole message came in time"
+	}
+	return err.Error()
+}
+
+// deadline limits the wait for a message, or lifts the limit.
+func (c *Conn) deadline(on bool) {
+	if c.reader.timed == on {
+		return
+	}
+	c.reader.timed = on
+	var t time.Time
+	if on {
+		t = time.Now().Add(c.layer.cfg.First)
+	}
+	c.sock.SetReadDeadline(t)
+}
+
+// ready reads what there is and reports true when reading is over.
+func (c *Conn) ready(fd uintptr) bool {
+	chunk := borrowChunk()
+	defer returnChunk(chunk)
+	for {
+		n, err := syscall.Read(int(fd), *chunk)
+		switch {
+		case err == syscall.EINTR:
+			continue
+		case err == syscall.EAGAIN:
+			return c.dead.Load()
+		case err != nil:
+			c.reader.err = err
+			return true
+		case n == 0:
+			return true
+		}
+		if !c.batch((*chunk)[:n]) {
+			return true
+		}
+	}
+}
+
+// early handles what crypto/tls or the upgrade has read already.
+func (c *Conn) early() bool {
+	part := c.reader.part
+	c.reader.part = nil
+	if c.tls == nil {
+		return c.batch(part)
+	}
+	b := batches.Get().(*Batch)
+	b.begin()
+	ok := (len(part) == 0 || c.feed(b, part)) && c.decrypt(b)
+	b.flush()
+	batches.Put(b)
+	c.deadline(!c.reader.first || len(c.reader.part) > 0)
+	return ok
+}
+
+// batch handles the bytes of one read.
+func (c *Conn) batch(data []byte) (ok bool) {
+	r := &c.reader
+	if !c.safe.Load() && c.layer.cfg.Budget > 0 {
+		if r.spent += len(data); r.spent > c.layer.cfg.Budget {
+			r.err = errBudget
+			c.layer.stats.rejected.Add(1)
+			return false
+		}
+	}
+	b := batches.Get().(*Batch)
+	b.begin()
+	if c.tls != nil {
+		c.sock.in = data
+		ok = c.decrypt(b)
+	} else {
+		ok = c.feed(b, data)
+	}
+	b.flush()
+	batches.Put(b)
+	c.deadline(!r.first || len(r.part) > 0)
+	return ok && !c.dead.Load()
+}
+
+// decrypt feeds what the TLS records at hand hold.
+func (c *Conn) decrypt(b *Batch) bool {
+	plain := borrowChunk()
+	defer returnChunk(plain)
+	for {
+		n, err := c.tls.Read(*plain)
+		if n > 0 && !c.feed(b, (*plain)[:n]) {
+			return false
+		}
+		if err != nil {
+			if err == errAgain || errors.Is(err, errAgain) {
+				return true
+			}
+			c.reader.err = err
+			return false
+		}
+	}
+}
+
+// feed takes bytes of the SIP stream, or of the WebSocket.
+func (c *Conn) feed(b *Batch, data []byte) bool {
+	if c.ws {
+		return c.feedFrames(b, data)
+	}
+	r := &c.reader
+	whole := data
+	if len(r.part) > 0 {
+		r.part = append(r.part, data...)
+		if bytes.IndexByte(data, '\n') < 0 && len(r.part) < c.layer.cfg.Limits.Head {
+			if head := bytes.Index(r.part, []byte("\r\n\r\n")); head < 0 {
+				return true // no line has ended, so no head has
+			}
+		}
+		whole = r.part
+	}
+	rest, ok := c.messages(b, whole)
+	r.keep(whole, rest)
+	return ok
+}
+
+// keep saves the beginning of a message for the next read.
+func (r *reader) keep(whole, rest []byte) {
+	switch {
+	case len(rest) == 0:
+		r.part = nil
+	case len(r.part) == 0:
+		r.part = append(make([]byte, 0, max(2*len(rest), 1024)), rest...)
+	case len(rest) < len(whole):
+		r.part = append(r.part[:0], rest...)
+	}
+}
+
+var crlf = []byte("\r\n")
+
+// messages handles the whole messages in b and returns what is left.
+func (c *Conn) messages(b *Batch, data []byte) (rest []byte, ok bool) {
+	lim := c.layer.cfg.Limits
+	if !c.safe.Load() && c.layer.cfg.Budget > 0 {
+		lim.Body = min(lim.Body, c.layer.cfg.Budget)
+	}
+	for len(data) > 0 {
+		skip, size, err := sip.Frame(data, lim)
+		if skip >= 4 { // RFC 5626 4.4.1: a double CRLF asks for one back
+			c.resend(b, crlf)
+		}
+		data = data[skip:]
+		if err != nil {
+			c.unframed(b, data, lim)
+			c.reader.err = errFraming
+			return nil, false
+		}
+		if size == 0 {
+			return data, true
+		}
+		c.message(b, data[:size])
+		data = data[size:]
+		if c.dead.Load() {
+			return nil, false
+		}
+	}
+	return nil, true
+}
+
+// message parses and handles one message.
+func (c *Conn) message(b *Batch, raw []byte) {
+	c.reader.first = true
+	m := new(sip.Message)
+	if err := m.Parse(raw, c.layer.cfg.Limits); err != nil {
+		c.layer.malformed(c, m, err)
+		return
+	}
+	c.layer.receive(c, b, m)
+}
+
+// unframed answers a message whose end cannot be found, if it can be answered.
+func (c *Conn) unframed(b *Batch, data []byte, lim sip.Limits) {
+	c.layer.stats.broken.Add(1)
+	end := bytes.Index(data[:min(len(data), lim.Head+4)], []byte("\r\n\r\n"))
+	if end < 0 {
+		if end = bytes.LastIndexByte(data[:min(len(data), lim.Head)], '\n'); end < 0 {
+			return
+		}
+	}
+	m := new(sip.Message)
+	text := append(append(make([]byte, 0, end+4), data[:end]...), "\r\n\r\n"...)
+	m.Parse(text, c.layer.cfg.Limits) // a body is missing; the headers are there
+	status := 400
+	if n, err := strconv.Atoi(m.Get("Content-Length")); len(data) > lim.Head || err == nil && n > lim.Body {
+		status = 513
+	}
+	c.layer.refuse(c, m, status, "")
+	b.flush()
+}

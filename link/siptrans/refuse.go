@@ -1,0 +1,73 @@
+package siptrans
+
+import (
+	"math/rand/v2"
+	"strconv"
+	"time"
+
+	"trivet/fault"
+	"trivet/wire/sip"
+)
+
+// malformed answers a message that has its boundaries but cannot be read, if it
+// is a request that can be answered; the connection goes on (RFC 4475 3.1.2).
+func (l *Layer) malformed(c *Conn, m *sip.Message, err error) {
+	l.stats.broken.Add(1)
+	status, why := 400, "the message cannot be read"
+	var f *fault.Error
+	if e, ok := err.(*fault.Error); ok {
+		f = e
+	}
+	if f != nil {
+		why = f.Text
+		if f.Diag == 505 {
+			status = 505
+		}
+		if len(m.Headers) >= l.cfg.Limits.Headers {
+			status = 513
+		}
+	}
+	l.refuse(c, m, status, why)
+}
+
+// refuse answers without a transaction. Requests that lack what an answer needs,
+// ACKs and responses are dropped.
+func (l *Layer) refuse(c *Conn, m *sip.Message, status int, why string) {
+	if !m.IsRequest() || m.Method == "ACK" || m.Get("Via") == "" || m.CallID() == "" || m.Get("CSeq") == "" || m.Get("From") == "" {
+		return
+	}
+	c.send(nil, refusal(m, status, why), false)
+}
+
+// refusal makes the answer; why goes into a Warning 399 (RFC 3261 20.43).
+func refusal(m *sip.Message, status int, why string) *sip.Message {
+	res := sip.NewResponse(m, status, "")
+	if to := res.Get("To"); to != "" && tagOf(to) == "" {
+		res.Set("To", to+";tag="+newTag())
+	}
+	if why != "" {
+		res.Add("Warning", "399 trivet "+sip.Quote(why))
+	}
+	return res
+}
+
+// overloaded reports whether a new request may not come in. Requests within
+// dialogs always may: refusing them makes more work than doing them.
+func (l *Layer) overloaded(m *sip.Message) bool {
+	full := l.cfg.InWork > 0 && l.stats.inWork.Load() >= int64(l.cfg.InWork)
+	late := l.cfg.Lag > 0 && l.lag.Load() > int64(l.cfg.Lag)
+	if !full && !late && !l.closing.Load() {
+		return false
+	}
+	return tagOf(m.Get("To")) == ""
+}
+
+// overload refuses a request with 503 and a Retry-After that differs from client
+// to client, so that they do not come back together.
+func (l *Layer) overload(t *ServerTx) {
+	l.stats.refused.Add(1)
+	res := refusal(t.req, 503, "")
+	mid := max(int64(l.cfg.RetryAfter/time.Second), 1)
+	res.Add("Retry-After", strconv.FormatInt(max(mid/2+rand.Int64N(mid+1), 1), 10))
+	t.conn.send(t.batch, res, false)
+}

@@ -1,0 +1,164 @@
+package siptrans
+
+import (
+	"errors"
+
+	"trivet/fault"
+	"trivet/wire/sip"
+)
+
+// Send writes m to c without a transaction (ACK of a 2xx, BENOTIFY, a response
+// of somebody else's transaction).
+func (l *Layer) Send(c *Conn, m *sip.Message) error {
+	_, err := c.send(nil, m, false)
+	return err
+}
+
+// SendIn is Send with the output held back by b.
+func (l *Layer) SendIn(b *Batch, c *Conn, m *sip.Message) error {
+	_, err := c.send(b, m, false)
+	return err
+}
+
+// send signs and writes m; with keep it returns a copy of the bytes, for
+// retransmission.
+func (c *Conn) send(b *Batch, m *sip.Message, keep bool) (sent []byte, err error) {
+	c.count(m)
+	if c.udp != nil {
+		return c.sendDatagram(m, keep)
+	}
+	c.omu.Lock()
+	if c.dead.Load() {
+		c.omu.Unlock()
+		return nil, errGone
+	}
+	if c.signer != nil {
+		c.signer.Sign(m)
+	}
+	p := c.output()
+	from := len(*p)
+	if c.ws {
+		*p, from = appendFrame(*p, m)
+	} else {
+		*p = m.Append(*p)
+	}
+	if keep {
+		sent = append(sent, (*p)[from:]...)
+	}
+	c.settle(b)
+	return sent, nil
+}
+
+func (c *Conn) count(m *sip.Message) {
+	if m.IsRequest() {
+		c.layer.methodOut(m.Method)
+	} else {
+		c.layer.stats.replyOut[class(m.Status)].Add(1)
+	}
+}
+
+// output is where the next message is serialised. omu is held.
+func (c *Conn) output() *[]byte {
+	if c.pending == nil {
+		c.pending = borrowOutput()
+	}
+	return c.pending
+}
+
+// settle has what was added to the output written, now or with the batch. It
+// unlocks omu.
+func (c *Conn) settle(b *Batch) {
+	full := len(*c.pending) > keepBuffer
+	if !full && (c.held || c.writing) {
+		c.omu.Unlock()
+		return
+	}
+	if !full && b.hold(c) {
+		c.held = true
+		c.omu.Unlock()
+		return
+	}
+	c.omu.Unlock()
+	c.flush()
+}
+
+// resend writes bytes that were sent before, or a keep-alive.
+func (c *Conn) resend(b *Batch, raw []byte) {
+	if c.udp != nil {
+		c.udp.write(raw, c.remote)
+		return
+	}
+	c.omu.Lock()
+	if c.dead.Load() {
+		c.omu.Unlock()
+		return
+	}
+	p := c.output()
+	if c.ws {
+		*p = appendFrameHead(*p, wsText, len(raw))
+	}
+	*p = append(*p, raw...)
+	c.settle(b)
+}
+
+// flush writes the output unless another goroutine is at it, which then takes
+// this too.
+func (c *Conn) flush() {
+	c.omu.Lock()
+	c.held = false
+	if c.writing {
+		c.omu.Unlock()
+		return
+	}
+	c.writing = true
+	for c.pending != nil && !c.dead.Load() {
+		p := c.pending
+		c.pending = nil
+		c.omu.Unlock()
+		err := c.emit(*p)
+		returnOutput(p)
+		if err != nil {
+			c.writeFailed(err)
+		}
+		c.omu.Lock()
+	}
+	c.writing = false
+	c.omu.Unlock()
+}
+
+func (c *Conn) emit(b []byte) (err error) {
+	if c.tls != nil {
+		_, err = c.tls.Write(b)
+	} else {
+		_, err = c.sock.Write(b)
+	}
+	return err
+}
+
+func (c *Conn) writeFailed(err error) {
+	if errors.Is(err, errQueue) {
+		c.layer.stats.slow.Add(1)
+		c.Close("the output queue is full, the peer does not read")
+		return
+	}
+	c.Close("writing failed: " + err.Error())
+}
+
+// sendDatagram writes m to the UDP peer.
+func (c *Conn) sendDatagram(m *sip.Message, keep bool) (sent []byte, err error) {
+	p := borrowOutput()
+	defer returnOutput(p)
+	c.omu.Lock()
+	if c.signer != nil {
+		c.signer.Sign(m)
+	}
+	c.omu.Unlock()
+	*p = m.Append(*p)
+	if len(*p) > maxDatagram {
+		return nil, fault.New(fault.Limit, "siptrans.Send", "the message does not fit a datagram; the client should use TCP or TLS")
+	}
+	if keep {
+		sent = append(sent, *p...)
+	}
+	return sent, c.udp.write(*p, c.remote)
+}
