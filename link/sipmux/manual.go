@@ -1,0 +1,39 @@
+package sipmux
+
+import (
+	"cmp"
+	"slices"
+	"strings"
+)
+
+// Markdown prints the table for the manual: one line per row, in the order of
+// method, event and type.
+func (m *Mux) Markdown() string {
+	var rows []Route
+	for _, e := range m.methods {
+		rows = append(rows, e.rows...)
+	}
+	if m.methods["OPTIONS"] == nil {
+		rows = append(rows, m.options())
+	}
+	slices.SortFunc(rows, func(a, b Route) int {
+		return cmp.Or(cmp.Compare(a.Method, b.Method), cmp.Compare(a.Event, b.Event), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Who, b.Who))
+	})
+	var b strings.Builder
+	b.WriteString("| method | event | content type | who | what it does |\n|---|---|---|---|---|\n")
+	for i := range rows {
+		r := &rows[i]
+		for _, cell := range []string{r.Method, or(r.Event, "any"), or(r.Type, "any"), r.Who.String()} {
+			b.WriteString("| " + cell + " ")
+		}
+		b.WriteString("| " + strings.ReplaceAll(r.Doc, "|", `\|`) + " |\n")
+	}
+	return b.String()
+}
+
+func or(s, other string) string {
+	if s == "" {
+		return other
+	}
+	return s
+}
