@@ -60,6 +60,7 @@ type Request struct {
 	*sip.Message
 	Tx       *siptrans.ServerTx
 	Conn     *siptrans.Conn
+	Need     Who           // what the route wants the caller to be
 	Role     Who           // what the caller has proved to be; Anyone if nothing was asked
 	User     uc.UserURI    // authenticated user, "" for the other roles
 	Endpoint uc.EndpointID // epid of From or +sip.instance of Contact, "" if absent
@@ -74,9 +75,9 @@ func (r *Request) Reply(status int, reason string) *sip.Message {
 
 // Authenticator finds out who asks.
 type Authenticator interface {
-	// Authenticate returns a challenge to be sent, or an error, or sets r.Role and
-	// r.User or r.Peer. need is what the route wants.
-	Authenticate(ctx context.Context, r *Request, need Who) (*sip.Message, error)
+	// Authenticate returns a challenge to be sent, or an error, or sets r.User, or
+	// r.Role and r.Peer for Server and Partner. r.Need is what the route wants.
+	Authenticate(ctx context.Context, r *Request) (*sip.Message, error)
 }
 
 // Config sets a Mux up.
@@ -249,17 +250,20 @@ func (m *Mux) admit(ctx context.Context, r *Request, rows []Route) (*Route, *sip
 	if m.cfg.Auth == nil {
 		return nil, nil, fault.New(fault.Forbidden, "sipmux.admit", "nobody can sign in here")
 	}
-	need := rows[0].Who
-	res, err := m.cfg.Auth.Authenticate(ctx, r, need)
+	r.Need = rows[0].Who
+	res, err := m.cfg.Auth.Authenticate(ctx, r)
 	if res != nil || err != nil {
 		return nil, res, err
+	}
+	if r.Role == Anyone && r.User != "" {
+		r.Role = User
 	}
 	for i := range rows {
 		if rows[i].Who == r.Role {
 			return &rows[i], nil, nil
 		}
 	}
-	return nil, nil, fault.Newf(fault.Forbidden, "sipmux.admit", "this request is for a %s, the caller is a %s", need, r.Role)
+	return nil, nil, fault.Newf(fault.Forbidden, "sipmux.admit", "this request is for a %s, the caller is %s", r.Need, r.Role)
 }
 
 // endpoint names the device of the sender.
