@@ -1,0 +1,101 @@
+package cmdlet
+
+import (
+	"context"
+	"time"
+
+	"trivet/link/pki"
+	"trivet/rule/directory"
+	"trivet/uc"
+)
+
+// Deployment is what cmdlets act on; the role that carries the management
+// service implements it.
+type Deployment interface {
+	Users() Users
+	Pool() Pool
+	Certificates() Certificates
+}
+
+// Users is the directory. Faults are those of store/users.
+type Users interface {
+	// Find returns the one user that goes by identity: SIP address, UPN, account
+	// name, GUID or display name.
+	Find(ctx context.Context, identity string) (directory.User, error)
+	// List returns at most limit users (0 = all) by display name; an empty
+	// pattern fits everybody.
+	List(ctx context.Context, pattern string, filter directory.Filter, limit int) ([]directory.User, error)
+	// Create stores a user with a password; the routing group is given by the
+	// directory.
+	Create(ctx context.Context, u directory.User, password string) (directory.User, error)
+	// Update lets change edit the stored user in a transaction.
+	Update(ctx context.Context, guid string, change func(*directory.User) error) (directory.User, error)
+	// SetPassword replaces all credentials of a user and ends its sessions.
+	SetPassword(ctx context.Context, guid, password string) error
+	// Delete removes the account with everything that hangs on it.
+	Delete(ctx context.Context, guid string) error
+}
+
+// Pool is the pool this server belongs to.
+type Pool interface {
+	// FQDN is the name of the pool; SIP addresses may be in Domains only.
+	FQDN() uc.PoolFQDN
+	Domains() []string
+	// HomeServer is the value of the property of users homed here.
+	HomeServer() string
+	Placement(ctx context.Context, user uc.UserURI) (Placement, error)
+	// Endpoints lists the registered endpoints of a user.
+	Endpoints(ctx context.Context, user uc.UserURI) ([]Endpoint, error)
+	// Services lists the parts of the pool and how they do.
+	Services(ctx context.Context) ([]Service, error)
+}
+
+// Placement says where a user is served.
+type Placement struct {
+	Pool     uc.PoolFQDN
+	Machines []uc.ServerFQDN // in the order clients are to try them
+	Primary  uc.ServerFQDN   // "" while the routing group has none
+	// Backup pool; empty without pairing.
+	BackupPool     uc.PoolFQDN
+	BackupMachines []uc.ServerFQDN
+	BackupPrimary  uc.ServerFQDN
+}
+
+// Endpoint is a registered device of a user.
+type Endpoint struct {
+	ID         uc.EndpointID
+	Contact    string // its contact address
+	Server     uc.ServerFQDN
+	Transport  string // "tls", "tcp", "udp", "ws", "wss"
+	Remote     string // IP address and port
+	UserAgent  string
+	Registered time.Time
+	Expires    time.Time
+	Connected  bool // false: lost its connection and is in its grace period
+}
+
+// Service is one part of the pool on one computer.
+type Service struct {
+	Name     string // the name of the product's service: "RTCSRV"
+	Role     string // the product's service role: "Registrar", "UserServer", "WebServer"
+	Computer uc.ServerFQDN
+	Pool     uc.PoolFQDN
+	Running  bool
+	Activity string // "12 connections, 4 users"
+	Problem  string // one sentence when it is not well
+}
+
+// Certificates are the server certificates and those of clients; *pki.Authority
+// is one.
+type Certificates interface {
+	List() []pki.Info
+	Request(use pki.Use, extra []string) (pki.Info, error)
+	SigningRequest(use pki.Use, extra []string) ([]byte, error)
+	Import(certFile, keyFile []byte) (pki.Info, error)
+	Use(use pki.Use, thumbprint string) error
+	Remove(thumbprint string) error
+	Clients(ctx context.Context, user uc.UserURI) ([]pki.ClientCert, error)
+	Revoke(ctx context.Context, user uc.UserURI, device string) (int, error)
+}
+
+var _ Certificates = (*pki.Authority)(nil)

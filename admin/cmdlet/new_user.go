@@ -1,0 +1,156 @@
+package cmdlet
+
+import (
+	"context"
+	"crypto/rand"
+	"strings"
+
+	"trivet/fault"
+	"trivet/kit/log"
+	"trivet/rule/directory"
+	"trivet/uc"
+)
+
+// NewUser creates an account in the embedded directory, ready to sign in.
+type NewUser struct {
+	Identity            string     `param:"required,pos=1" help:"Account name, alone or as name@domain"`
+	SipAddress          string     `help:"Address to sign in with; without it name@domain"`
+	Password            log.Secret `help:"Password; - reads it from standard input; without it a terminal asks"`
+	GeneratePassword    bool       `help:"Make a password and show it once"`
+	DisplayName         string     `help:"Name shown to others; without it first and last name, or the account name"`
+	FirstName           *string    `help:"First name"`
+	LastName            *string    `help:"Last name"`
+	UserPrincipalName   string     `help:"Sign-in name; without it name@domain"`
+	SamAccountName      string     `help:"Short account name; without it the name"`
+	WindowsEmailAddress *string    `help:"E-mail address"`
+	Title               *string    `help:"Title"`
+	Company             *string    `help:"Company"`
+	Department          *string    `help:"Department"`
+	Office              *string    `help:"Office"`
+	Phone               *string    `help:"Work phone"`
+	MobilePhone         *string    `help:"Mobile phone"`
+	HomePhone           *string    `help:"Home phone"`
+	OtherPhone          *string    `help:"Other phone"`
+	LineURI             *string    `help:"Phone line, tel:+14255550100;ext=100"`
+	RegistrarPool       string     `help:"Pool that serves the user; without it the pool of this server"`
+	Enabled             bool       `default:"true" help:"-Enabled:$false makes an account without SIP address, for Enable-CsUser later"`
+}
+
+var newUser = Cmdlet{
+	Name: "New-CsUser", Synopsis: "Creates a user in the embedded directory and enables it.",
+	Example: `New-CsUser alice -FirstName Alice -LastName Ames -GeneratePassword`,
+	Changes: true, Roles: userManagers, Table: append(userTable, "Password"),
+	New: func() Runner { return &NewUser{} },
+}
+
+// Run implements Runner.
+func (p *NewUser) Run(ctx context.Context, c *Call) error {
+	u, err := p.user(c)
+	if err != nil {
+		return err
+	}
+	password := string(p.Password)
+	if p.GeneratePassword {
+		if password != "" {
+			return wrong("GeneratePassword", "and -Password exclude each other; give one of them")
+		}
+		if password, err = GeneratePassword(); err != nil {
+			return err
+		}
+	}
+	if password == "" {
+		return wrong("Password", "is missing; give it, or -GeneratePassword")
+	}
+	directory.Normalize(&u)
+	if err := directory.Validate(&u); err != nil {
+		return err
+	}
+	if err := directory.CheckPassword(&u, password); err != nil {
+		return err
+	}
+	if !c.ShouldProcess("New-CsUser", label(u)) {
+		return nil
+	}
+	made, err := c.Deployment.Users().Create(ctx, u, password)
+	if err != nil {
+		return err
+	}
+	row := rowOf(made)
+	if p.GeneratePassword {
+		row.Password = password
+	}
+	c.Write(row)
+	return nil
+}
+
+// user puts the account together.
+func (p *NewUser) user(c *Call) (directory.User, error) {
+	identity := strings.TrimPrefix(strings.TrimSpace(p.Identity), "sip:")
+	name, domain, full := strings.Cut(identity, "@")
+	if !full {
+		domain = c.Deployment.Pool().Domains()[0]
+	}
+	u := directory.User{
+		UserPrincipalName: or(p.UserPrincipalName, name+"@"+domain),
+		SamAccountName:    or(p.SamAccountName, shorten(name, 20)),
+	}
+	applyDetails(&u, []detail{
+		{p.FirstName, func(u *directory.User) *string { return &u.FirstName }}, {p.LastName, func(u *directory.User) *string { return &u.LastName }},
+		{p.WindowsEmailAddress, func(u *directory.User) *string { return &u.WindowsEmailAddress }},
+		{p.Title, func(u *directory.User) *string { return &u.Title }}, {p.Company, func(u *directory.User) *string { return &u.Company }},
+		{p.Department, func(u *directory.User) *string { return &u.Department }}, {p.Office, func(u *directory.User) *string { return &u.Office }},
+		{p.Phone, func(u *directory.User) *string { return &u.Phone }}, {p.MobilePhone, func(u *directory.User) *string { return &u.MobilePhone }},
+		{p.HomePhone, func(u *directory.User) *string { return &u.HomePhone }}, {p.OtherPhone, func(u *directory.User) *string { return &u.OtherPhone }},
+		{p.LineURI, func(u *directory.User) *string { return &u.LineURI }},
+	})
+	u.DisplayName = or(p.DisplayName, or(strings.TrimSpace(u.FirstName+" "+u.LastName), name))
+	if !p.Enabled && p.SipAddress == "" {
+		return u, nil
+	}
+	a, err := c.sipAddress(or(p.SipAddress, name+"@"+domain))
+	if err != nil {
+		return u, err
+	}
+	var pool uc.PoolFQDN
+	if pool, err = c.pool(p.RegistrarPool); err != nil {
+		return u, err
+	}
+	c.home(&u, a, pool)
+	u.Enabled = p.Enabled
+	return u, nil
+}
+
+func or(s, otherwise string) string {
+	if s != "" {
+		return s
+	}
+	return otherwise
+}
+
+// shorten cuts s to at most n bytes.
+func shorten(s string, n int) string {
+	if len(s) > n {
+		return s[:n]
+	}
+	return s
+}
+
+// passwordSigns are letters and digits that are not taken for one another; 32
+// of them, so that a random byte selects one evenly.
+const passwordSigns = "abcdefghijkmnpqrstuvwxyz23456789"
+
+// GeneratePassword makes a password of 80 random bits, in four groups of four.
+func GeneratePassword() (string, error) {
+	var random [16]byte
+	if _, err := rand.Read(random[:]); err != nil {
+		return "", fault.New(fault.Internal, "cmdlet.GeneratePassword", "no random numbers").Because(err)
+	}
+	b := make([]byte, 0, 19)
+	for i, r := range random {
+		if i > 0 && i%4 == 0 {
+			b = append(b, '-')
+		}
+		b = append(b, passwordSigns[r%32])
+	}
+	return string(b), nil
+}
