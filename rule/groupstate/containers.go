@@ -3,61 +3,25 @@ package groupstate
 import (
 	"cmp"
 	"slices"
-	"strings"
 
 	"trivet/fault"
+	"trivet/rule/access"
 	"trivet/uc"
 )
 
 // Limits of the containers of one user.
 const (
-	maxContainerID     = 32767
+	maxContainerID     = access.MaxContainer
 	maxContainers      = 64
 	maxMembers         = 256 // changes of one command
 	MaxContainerMember = 1000
 )
 
-// MemberType is the kind of a container member, [MS-PRES] 2.2.4.
-type MemberType uint8
-
-// The member types. Numbers are in the log.
-const (
-	MemberUser MemberType = iota
-	MemberDomain
-	MemberSameEnterprise
-	MemberFederated
-	MemberPublicCloud
-	MemberEveryone
-)
-
-var memberNames = [...]string{"user", "domain", "sameEnterprise", "federated", "publicCloud", "everyone"}
-
-// String is the word on the wire.
-func (t MemberType) String() string {
-	if int(t) < len(memberNames) {
-		return memberNames[t]
-	}
-	return ""
-}
-
-// ParseMemberType reads a word of the wire.
-func ParseMemberType(s string) (MemberType, bool) {
-	i := slices.Index(memberNames[:], s)
-	return MemberType(max(i, 0)), i >= 0
-}
-
-// Member is whom a container is for. Value is user@domain of a user, the name of
-// a domain, in lower case, "" for the other types.
-type Member struct {
-	Type  MemberType
-	Value string
-}
-
 // Container is an access level with its members in the order of their arrival.
 type Container struct {
 	ID      uint32
 	Version uint32
-	Members []Member
+	Members []access.Member
 }
 
 // SetContainers changes the members of containers, all or none. Versions that are
@@ -80,7 +44,7 @@ type ContainerChange struct {
 // MemberChange adds or removes a member.
 type MemberChange struct {
 	Remove bool
-	Member
+	Member access.Member
 }
 
 // ContainersResult has the changed containers as they are now.
@@ -111,18 +75,19 @@ func (x *ContainerChange) fields(c *codec) {
 
 func (x *MemberChange) fields(c *codec) {
 	c.flag("remove", &x.Remove)
-	x.Member.fields(c)
+	member(&x.Member, c)
 }
 
-func (m *Member) fields(c *codec) {
-	number(c, "member type", &m.Type, uint64(MemberEveryone))
+// member walks a member of rule/access, whose type numbers are in the log.
+func member(m *access.Member, c *codec) {
+	number(c, "member type", &m.Type, uint64(access.Everyone))
 	text(c, "member value", &m.Value, maxURI)
 }
 
 func (x *Container) fields(c *codec) {
 	number(c, "container", &x.ID, maxContainerID)
 	c.u32("version", &x.Version)
-	list(c, "members", &x.Members, MaxContainerMember, (*Member).fields)
+	list(c, "members", &x.Members, MaxContainerMember, member)
 }
 
 // Containers are the containers that have or had members, sorted by id.
@@ -140,17 +105,15 @@ func findContainer(in []Container, id uint32) (int, bool) {
 	return slices.BinarySearchFunc(in, id, func(c Container, id uint32) int { return cmp.Compare(c.ID, id) })
 }
 
-// canonical returns the member as it is stored; ok is false when its value does
-// not fit its type.
-func (m Member) canonical() (Member, bool) {
-	switch m.Type {
-	case MemberUser:
-		uri, err := uc.ParseUserURI(m.Value)
-		return Member{m.Type, uri.Bare()}, err == nil
-	case MemberDomain:
-		return Member{m.Type, strings.ToLower(m.Value)}, m.Value != "" && !strings.ContainsAny(m.Value, "@<>\" ")
+// Grants are the members of all containers as rule/access takes them.
+func (u *User) Grants() []access.Grant {
+	var all []access.Grant
+	for _, c := range u.access {
+		for _, m := range c.Members {
+			all = append(all, access.Grant{Container: int(c.ID), Member: m})
+		}
 	}
-	return Member{Type: m.Type}, m.Value == ""
+	return all
 }
 
 func (x *SetContainers) apply(t *turn) (any, error) {
@@ -173,7 +136,7 @@ func (x *SetContainers) apply(t *turn) (any, error) {
 		}
 		now, err := ch.on(was)
 		if err != nil {
-			return nil, err.About(string(x.User))
+			return nil, err
 		}
 		if now.Version == was.Version {
 			continue
@@ -216,16 +179,16 @@ func withinLimits(op string, all []Container) *fault.Error {
 
 // on returns the container after the change; its version is raised when members
 // really changed.
-func (x *ContainerChange) on(c Container) (Container, *fault.Error) {
+func (x *ContainerChange) on(c Container) (Container, error) {
 	const op = "groupstate.SetContainers"
-	if x.ID == 0 {
-		return c, fault.New(fault.Invalid, op, "container 0 is for everybody; its members cannot be changed")
-	}
 	members := slices.Clone(c.Members)
 	for _, ch := range x.Members {
-		m, ok := ch.Member.canonical()
-		if !ok {
-			return c, fault.Newf(fault.Invalid, op, "a member of type %s in container %d has a value that does not fit its type", ch.Type, x.ID)
+		m, err := access.ParseMember(ch.Member.Type.String(), ch.Member.Value)
+		if err == nil {
+			err = access.CheckGrant(access.Grant{Container: int(x.ID), Member: m})
+		}
+		if err != nil {
+			return c, fault.Wrap(op, err)
 		}
 		at := slices.Index(members, m)
 		switch {

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"trivet/fault"
+	"trivet/rule/access"
 	"trivet/uc"
 )
 
@@ -25,7 +26,7 @@ func specimens() []Command {
 	user := uc.UserURI("sip:alice@example.test")
 	const now = 1_795_000_000_123
 	return []Command{
-		&EnableUser{User: user, Now: now, Members: []Membership{{200, Member{Type: MemberSameEnterprise}}, {32000, Member{MemberUser, "eve@example.test"}}}},
+		&EnableUser{User: user, Now: now, Members: []Membership{{200, access.Member{Type: access.SameEnterprise}}, {32000, access.Member{Type: access.User, Value: "eve@example.test"}}}},
 		&DisableUser{User: user, Now: now},
 		&RemoveUser{User: user, Now: now},
 		&Bind{User: user, Now: now, Max: 8, CallID: "call", CSeq: 7, Flow: flow, UserAgent: "agent/1", Path: "<sip:edge.example.test;lr>",
@@ -39,8 +40,8 @@ func specimens() []Command {
 		&Publish{User: user, Endpoint: "abb2cb12b77f", Now: now, Items: []PublishItem{
 			{PublicationKey: PublicationKey{Category: "state", Container: 2, Instance: 0x20000000}, Version: 4, ExpireType: TimeBound, Lifetime: 60_000, Body: "<state/>"},
 			{PublicationKey: PublicationKey{Category: "note", Container: 200}, Version: AnyVersion, Remove: true}}},
-		&SetContainers{User: user, By: "abb2cb12b77f", Now: now, Changes: []ContainerChange{{ID: 200, Version: 2, Members: []MemberChange{{true, Member{MemberDomain, "partner.test"}}}}}},
-		&AddPrompt{User: user, Now: now, Watcher: "sip:bob@example.test", DisplayName: "Bob Brøwn", Type: MemberFederated, Max: 200},
+		&SetContainers{User: user, By: "abb2cb12b77f", Now: now, Changes: []ContainerChange{{ID: 200, Version: 2, Members: []MemberChange{{true, access.Member{Type: access.Domain, Value: "partner.test"}}}}}},
+		&AddPrompt{User: user, Now: now, Watcher: "sip:bob@example.test", DisplayName: "Bob Brøwn", Type: access.Federated, Max: 200},
 		&SetSubscribers{User: user, By: "abb2cb12b77f", Now: now, Items: []SubscriberChange{{"sip:bob@example.test", true}}},
 		&SetContact{User: user, By: "abb2cb12b77f", Now: now, Delta: 4, Max: 250, Contact: Contact{URI: "sip:bob@example.test", Name: "Bob", Groups: Groups(1, 64), Subscribed: true, ExternalURI: "x:1"}},
 		&DeleteContact{User: user, By: "abb2cb12b77f", Now: now, Delta: 5, URI: "sip:bob@example.test"},

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"trivet/fault"
+	"trivet/rule/access"
 	"trivet/rule/aggregate"
 	"trivet/uc"
 )
@@ -313,10 +314,10 @@ func TestBoundPublicationsEnd(t *testing.T) {
 
 func TestContainers(t *testing.T) {
 	b := newBench(t)
-	set := func(id, version uint32, remove bool, m Member) *SetContainers {
+	set := func(id, version uint32, remove bool, m access.Member) *SetContainers {
 		return &SetContainers{User: alice, Changes: []ContainerChange{{ID: id, Version: version, Members: []MemberChange{{remove, m}}}}}
 	}
-	eve := Member{MemberUser, "sip:Eve@Example.test"}
+	eve := access.Member{Type: access.User, Value: "sip:Eve@Example.test"}
 	r := must[ContainersResult](b, set(32000, 0, false, eve))
 	if len(r.Containers) != 1 || r.Containers[0].Version != 1 || r.Containers[0].Members[0].Value != "eve@example.test" {
 		t.Errorf("%+v", r)
@@ -334,14 +335,15 @@ func TestContainers(t *testing.T) {
 	if r := must[ContainersResult](b, move); len(r.Containers) != 2 || len(b.s.User(alice).Container(32000).Members) != 0 || b.s.User(alice).Container(32000).Version != 2 {
 		t.Errorf("%+v", r)
 	}
-	b.refuses(fault.Invalid, set(0, 0, false, eve))
-	b.refuses(fault.Invalid, set(100, 0, false, Member{MemberUser, "nobody"}))
-	b.refuses(fault.Invalid, set(100, 0, false, Member{MemberEveryone, "x"}))
+	b.refuses(fault.Forbidden, set(0, 0, false, eve))
+	b.refuses(fault.Forbidden, set(3, 0, false, eve))
+	b.refuses(fault.Invalid, set(100, 0, false, access.Member{Type: access.User, Value: "nobody"}))
+	b.refuses(fault.Invalid, set(100, 0, false, access.Member{}))
 	big := &SetContainers{User: alice}
 	for id := range uint32(5) {
 		ch := ContainerChange{ID: 500 + id}
 		for i := range 250 {
-			ch.Members = append(ch.Members, MemberChange{Member: Member{MemberDomain, strconv.Itoa(i) + ".test"}})
+			ch.Members = append(ch.Members, MemberChange{Member: access.Member{Type: access.Domain, Value: strconv.Itoa(i) + ".test"}})
 		}
 		big.Changes = append(big.Changes, ch)
 	}

@@ -11,6 +11,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 
+	"trivet/rule/access"
 	"trivet/rule/aggregate"
 	"trivet/uc"
 )
@@ -72,11 +73,11 @@ func (w *world) rare() Command {
 	case 2:
 		return &Restarted{Server: someServers[0], Epoch: uint64(w.upTo(3)), Now: w.now, Grace: 20000}
 	case 3:
-		return &AddPrompt{User: u, Now: w.now, Watcher: w.user(), DisplayName: "W", Type: MemberSameEnterprise, Max: uint32(w.upTo(2))}
+		return &AddPrompt{User: u, Now: w.now, Watcher: w.user(), DisplayName: "W", Type: access.SameEnterprise, Max: uint32(w.upTo(2))}
 	case 4:
 		return &SetSubscribers{User: u, Now: w.now, Items: []SubscriberChange{{User: w.user(), Acknowledged: rapid.Bool().Draw(w.t, "ack")}}}
 	}
-	return &EnableUser{User: u, Now: w.now, Members: []Membership{{200, Member{Type: MemberSameEnterprise}}}}
+	return &EnableUser{User: u, Now: w.now, Members: []Membership{{200, access.Member{Type: access.SameEnterprise}}}}
 }
 
 func (w *world) ends() Command {
@@ -134,7 +135,7 @@ func (w *world) setContainers() Command {
 		if u := w.s.User(x.User); u != nil && w.upTo(4) > 0 {
 			ch.Version = u.Container(id).Version
 		}
-		m := rapid.SampledFrom([]Member{{MemberUser, "bob@example.test"}, {MemberDomain, "x.test"}, {Type: MemberFederated}, {MemberUser, "nobody"}}).Draw(w.t, "member")
+		m := rapid.SampledFrom([]access.Member{{Type: access.User, Value: "bob@example.test"}, {Type: access.Domain, Value: "x.test"}, {Type: access.Federated}, {Type: access.User, Value: "nobody"}}).Draw(w.t, "member")
 		ch.Members = []MemberChange{{Remove: rapid.Bool().Draw(w.t, "remove"), Member: m}}
 		x.Changes = append(x.Changes, ch)
 	}

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"trivet/fault"
+	"trivet/rule/access"
 	"trivet/uc"
 )
 
@@ -15,7 +16,7 @@ const maxPrompts = 600
 type Subscriber struct {
 	User         uc.UserURI
 	DisplayName  string
-	Type         MemberType // MemberSameEnterprise, MemberFederated or MemberPublicCloud
+	Type         access.MemberType // SameEnterprise, Federated or PublicCloud
 	Acknowledged bool
 	Since        int64
 }
@@ -29,7 +30,7 @@ type AddPrompt struct {
 	Now         int64
 	Watcher     uc.UserURI
 	DisplayName string
-	Type        MemberType
+	Type        access.MemberType
 	Max         uint32
 }
 
@@ -71,7 +72,7 @@ func (x *AddPrompt) fields(c *codec) {
 	c.i64("now", &x.Now)
 	text(c, "watcher", &x.Watcher, maxURI)
 	text(c, "displayName", &x.DisplayName, maxName)
-	number(c, "type", &x.Type, uint64(MemberEveryone))
+	number(c, "type", &x.Type, uint64(access.Everyone))
 	number(c, "max", &x.Max, maxPrompts)
 }
 
@@ -90,7 +91,7 @@ func (x *SubscriberChange) fields(c *codec) {
 func (s *Subscriber) fields(c *codec) {
 	text(c, "subscriber", &s.User, maxURI)
 	text(c, "displayName", &s.DisplayName, maxName)
-	number(c, "type", &s.Type, uint64(MemberEveryone))
+	number(c, "type", &s.Type, uint64(access.Everyone))
 	c.flag("acknowledged", &s.Acknowledged)
 	c.i64("since", &s.Since)
 }

@@ -2,6 +2,7 @@ package groupstate
 
 import (
 	"trivet/fault"
+	"trivet/rule/access"
 	"trivet/uc"
 )
 
@@ -41,7 +42,7 @@ type EnableUser struct {
 // Membership is a member of a container at the start.
 type Membership struct {
 	Container uint32
-	Member    Member
+	Member    access.Member
 }
 
 // DisableUser ends every endpoint of the user and refuses new ones; contacts,
@@ -82,7 +83,7 @@ func (x *EnableUser) fields(c *codec) {
 
 func (x *Membership) fields(c *codec) {
 	number(c, "container", &x.Container, maxContainerID)
-	x.Member.fields(c)
+	member(&x.Member, c)
 }
 
 func (x *DisableUser) fields(c *codec) {
