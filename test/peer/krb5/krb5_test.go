@@ -6,24 +6,10 @@ import (
 )
 
 func TestRealm(t *testing.T) {
-	ctx := t.Context()
-	r, err := New(ctx, t.TempDir(), "EXAMPLE.TEST")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() {
-		if err := r.Stop(); err != nil {
-			t.Error(err)
-		}
-	}()
-	if err := r.User(ctx, "alice", "secret"); err != nil {
-		t.Fatal(err)
-	}
-	kt, err := r.Service(ctx, "sip/fe1.example.test")
-	if err != nil {
-		t.Fatal(err)
-	}
-	cc, err := r.Login(ctx, "alice", "secret")
+	r := Start(t, "EXAMPLE.TEST")
+	r.MustUser(t, "alice", "secret")
+	kt := r.MustService(t, "sip/fe1.example.test")
+	cc, err := r.Login(t.Context(), "alice", "secret")
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -32,7 +18,7 @@ func TestRealm(t *testing.T) {
 			t.Errorf("%s: %v", path, err)
 		}
 	}
-	if _, err := r.Login(ctx, "alice", "wrong"); err == nil {
+	if _, err := r.Login(t.Context(), "alice", "wrong"); err == nil {
 		t.Error("a wrong password gave a ticket")
 	}
 }
