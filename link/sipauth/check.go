@@ -24,15 +24,16 @@ type visit struct {
 	device string // epid, or else the instance
 	cred   credentials
 	value  string // the header value cred was read from
+	wait   func() // called before anything that may take long
 }
 
 // check finds out who sent m. The result is a user, or a challenge to be sent
 // back, or an error. Credentials that were accepted are removed from m, so that
 // they are neither relayed nor logged.
-func (p *peer) check(ctx context.Context, m *sip.Message) (uc.UserURI, *sip.Message, error) {
+func (p *peer) check(ctx context.Context, m *sip.Message, wait func()) (uc.UserURI, *sip.Message, error) {
 	p.checks.Lock()
 	defer p.checks.Unlock()
-	v := &visit{peer: p, ctx: ctx, m: m, now: p.a.cfg.Clock.Now(), policy: p.a.offers()}
+	v := &visit{peer: p, ctx: ctx, m: m, now: p.a.cfg.Clock.Now(), policy: p.a.offers(), wait: wait}
 	from := m.Get("From")
 	v.from, v.device = between(from), deviceOf(m, from)
 	has, err := v.credentials()
@@ -181,6 +182,7 @@ func (v *visit) handshake(s *association) (uc.UserURI, *sip.Message, error) {
 	if err != nil {
 		return v.refuse(s, err)
 	}
+	v.wait()
 	reply, k, err := s.hs.step(v.ctx, token)
 	if err != nil {
 		return v.refuse(s, err)

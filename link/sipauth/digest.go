@@ -45,6 +45,7 @@ func (v *visit) byDigest() (uc.UserURI, *sip.Message, error) {
 	if err := v.a.brakes.check(v.addr, v.device, v.now); err != nil {
 		return "", nil, err
 	}
+	v.wait()
 	login := unescape(v.cred.value[pUser])
 	acc, known, err := found(v.a.cfg.Accounts.ByLogin(v.ctx, login))
 	if err != nil {
@@ -109,9 +110,8 @@ func (v *visit) digestAdmit(user uc.UserURI) (uc.UserURI, *sip.Message, error) {
 	if err != nil {
 		return "", nil, fault.New(fault.Invalid, opCheck, "the nonce count nc needs eight hexadecimal digits")
 	}
-	state := foreign
 	err = v.admit(user, func() error {
-		if state = v.a.nonces.take(v.cred.value[pNonce], uint32(count), v.now); state != fresh {
+		if v.a.nonces.take(v.cred.value[pNonce], uint32(count), v.now) != fresh {
 			return errStale
 		}
 		return v.keepFlow(user)

@@ -62,9 +62,13 @@ type Config struct {
 	STSURI      string                  // certificate provisioning service, for TLS-DSK
 	Keytab      func() *keytab.Keytab   // nil, or a nil result, withdraws Kerberos
 	Certificate func() *tls.Certificate // RSA, for TLS-DSK; nil, or a nil result, withdraws it
-	NonceKey    []byte                  // key of Digest nonces, shared by a pool; random if empty
-	Clock       clock.Clock
-	Log         *slog.Logger
+	// Server and Partner name the owner of a verified client certificate of a TLS
+	// connection, "" if it is none. Either may be nil: there are none then.
+	Server   func(*tls.ConnectionState) string
+	Partner  func(*tls.ConnectionState) string
+	NonceKey []byte // key of Digest nonces, shared by a pool; random if empty
+	Clock    clock.Clock
+	Log      *slog.Logger
 }
 
 // Limits that bound what strangers may cost. Sizes are bytes.
