@@ -139,7 +139,7 @@ func (c *chunkReader) next() ([]byte, error) {
 		return nil, errDamaged
 	}
 	n := binary.BigEndian.Uint32(h[:4])
-	if n > 64<<20 { // the header is the one chunk above chunkBytes
+	if n > 4<<20 { // the header is the one chunk above chunkBytes
 		return nil, errDamaged
 	}
 	if uint32(cap(c.chunk)) < n {

@@ -42,7 +42,10 @@ func (g *Group) snapshotIfDue() {
 	head, meta, state, done := h.encode(), h.meta(), g.machine.Snapshot(), make(chan struct{})
 	w.busy = done
 	g.h.life.Go("replica.snapshot", func(ctx context.Context) error {
-		defer close(done)
+		defer func() {
+			close(done)
+			g.queue.push(applyJob{}) // the next one may be due already
+		}()
 		if err := g.writeSnapshot(ctx, head, meta, state); err != nil {
 			g.h.cfg.Log.Warn("a snapshot could not be written; the log is kept", "group", g.id, "index", index, "err", err)
 		}
@@ -60,8 +63,8 @@ func (g *Group) writeSnapshot(ctx context.Context, head []byte, meta *raftpb.Sna
 }
 
 // prune drops the snapshots that nobody needs, and the log before the oldest one
-// that stays: the newest ones, and the newest from which the slowest feed can be
-// given what it has not seen. As long as that takes the first entry of the log,
+// that stays: the newest ones, those a feed that moves on will need, and the one
+// from which the slowest feed can be given what it has not seen. As long as that takes the first entry of the log,
 // or there is no second snapshot to fall back to, the log stays whole.
 func (g *Group) prune(ctx context.Context) error {
 	have, err := g.snaps.list()
@@ -78,10 +81,8 @@ func (g *Group) prune(ctx context.Context) error {
 	if err := g.compact(ctx, have[needed], settled); err != nil {
 		return err
 	}
-	for i, s := range have {
-		if i >= keepNewest && i != needed {
-			err = errors.Join(err, g.snaps.remove(s))
-		}
+	for _, s := range have[needed+1:] {
+		err = errors.Join(err, g.snaps.remove(s))
 	}
 	return err
 }
