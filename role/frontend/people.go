@@ -1,0 +1,63 @@
+package frontend
+
+import (
+	"context"
+	"sync"
+
+	"trivet/store/users"
+	"trivet/uc"
+)
+
+// people is the directory in memory: what the hot paths ask about a user without
+// going to the database. It follows the store's changes, so it is never behind a
+// committed one. Safe for concurrent use.
+type people struct {
+	mu     sync.RWMutex
+	byAddr map[uc.UserURI]*users.User
+}
+
+// loadPeople reads every user once and keeps up from then on.
+func loadPeople(ctx context.Context, store users.Store) (*people, error) {
+	p := &people{byAddr: map[uc.UserURI]*users.User{}}
+	store.OnChange(p.change)
+	all, err := store.List(ctx, users.Query{})
+	if err != nil {
+		return nil, err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for i := range all {
+		if u := &all[i]; u.SipAddress != "" && p.byAddr[u.SipAddress] == nil {
+			p.byAddr[u.SipAddress] = u
+		}
+	}
+	return p, nil
+}
+
+func (p *people) change(c users.Change) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if c.Old != nil && c.Old.SipAddress != "" {
+		delete(p.byAddr, c.Old.SipAddress)
+	}
+	if c.New != nil && c.New.SipAddress != "" {
+		u := *c.New
+		p.byAddr[u.SipAddress] = &u
+	}
+}
+
+// ByAddress returns the user, nil if there is none. The value must not be changed.
+func (p *people) ByAddress(a uc.UserURI) *users.User {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	return p.byAddr[a]
+}
+
+// Home returns the routing group of a user.
+func (p *people) Home(a uc.UserURI) (uc.GroupID, bool) {
+	u := p.ByAddress(a)
+	if u == nil {
+		return 0, false
+	}
+	return u.RoutingGroup, u.RoutingGroup != 0
+}
