@@ -119,7 +119,7 @@ func (t *ClientTx) Cancel() {
 // response finds the transaction of a response, RFC 3261 17.1.3, by the branch
 // that we made.
 func (l *Layer) response(c *Conn, b *Batch, m *sip.Message) {
-	via, _ := readVia(m.Get("Via"))
+	via := readVia(m.Get("Via"))
 	conn, id, salt, ok := parseBranch(via.branch)
 	if !ok || conn != c.id {
 		l.stats.stray.Add(1)

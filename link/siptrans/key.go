@@ -49,20 +49,20 @@ type topVia struct {
 	rport          bool
 }
 
-// readVia looks at the topmost Via value without allocating.
-func readVia(v string) (t topVia, ok bool) {
+// readVia looks at the topmost Via value, which has been checked, without allocating.
+func readVia(v string) (t topVia) {
 	if i := strings.IndexByte(v, ','); i >= 0 && strings.IndexByte(v[:i], '"') < 0 {
 		v = v[:i]
 	}
 	head, params, _ := strings.Cut(v, ";")
 	slash := strings.LastIndexByte(head, '/')
 	if slash < 0 {
-		return t, false
+		return t
 	}
 	rest := strings.Trim(head[slash+1:], " \t")
 	sp := strings.IndexAny(rest, " \t")
 	if sp < 0 {
-		return t, false
+		return t
 	}
 	t.sentBy = strings.TrimLeft(rest[sp:], " \t")
 	for params != "" {
@@ -76,7 +76,7 @@ func readVia(v string) (t topVia, ok bool) {
 			t.rport = true
 		}
 	}
-	return t, true
+	return t
 }
 
 // tagOf finds the tag parameter of a From or To value, "" if absent.

@@ -95,6 +95,19 @@ func (c *Conn) ready(fd uintptr) bool {
 	}
 }
 
+// affordable counts what a stranger has sent.
+func (c *Conn) affordable(n int) bool {
+	if c.safe.Load() || c.layer.cfg.Budget <= 0 {
+		return true
+	}
+	if c.reader.spent += n; c.reader.spent <= c.layer.cfg.Budget {
+		return true
+	}
+	c.reader.err = errBudget
+	c.layer.stats.rejected.Add(1)
+	return false
+}
+
 // early handles what crypto/tls or the upgrade has read already.
 func (c *Conn) early() bool {
 	part := c.reader.part
@@ -114,13 +127,6 @@ func (c *Conn) early() bool {
 // batch handles the bytes of one read.
 func (c *Conn) batch(data []byte) (ok bool) {
 	r := &c.reader
-	if !c.safe.Load() && c.layer.cfg.Budget > 0 {
-		if r.spent += len(data); r.spent > c.layer.cfg.Budget {
-			r.err = errBudget
-			c.layer.stats.rejected.Add(1)
-			return false
-		}
-	}
 	b := batches.Get().(*Batch)
 	b.begin()
 	if c.tls != nil {
@@ -132,7 +138,7 @@ func (c *Conn) batch(data []byte) (ok bool) {
 	b.flush()
 	batches.Put(b)
 	c.deadline(!r.first || len(r.part) > 0)
-	return ok && !c.dead.Load()
+	return ok && !c.dead.Load() && c.affordable(len(data))
 }
 
 // decrypt feeds what the TLS records at hand hold.
@@ -223,7 +229,7 @@ func (c *Conn) message(b *Batch, raw []byte) {
 	c.reader.first = true
 	m := new(sip.Message)
 	if err := m.Parse(raw, c.layer.cfg.Limits); err != nil {
-		c.layer.malformed(c, m, err)
+		c.layer.malformed(c, m, raw, err)
 		return
 	}
 	c.layer.receive(c, b, m)
@@ -238,13 +244,22 @@ func (c *Conn) unframed(b *Batch, data []byte, lim sip.Limits) {
 			return
 		}
 	}
-	m := new(sip.Message)
-	text := append(append(make([]byte, 0, end+4), data[:end]...), "\r\n\r\n"...)
-	m.Parse(text, c.layer.cfg.Limits) // a body is missing; the headers are there
+	m := salvage(data[:end], lim)
 	status := 400
-	if n, err := strconv.Atoi(m.Get("Content-Length")); len(data) > lim.Head || err == nil && n > lim.Body {
+	if len(data) > lim.Head || declared(data[:end]) > lim.Body {
 		status = 513
 	}
 	c.layer.refuse(c, m, status, "")
 	b.flush()
+}
+
+// declared is the Content-Length of a head, 0 if there is none or it is bad.
+func declared(head []byte) (n int) {
+	for line := range bytes.Lines(head) {
+		name, value, _ := bytes.Cut(line, []byte(":"))
+		if name = bytes.TrimSpace(name); bytes.EqualFold(name, []byte("Content-Length")) || bytes.EqualFold(name, []byte("l")) {
+			n, _ = strconv.Atoi(string(bytes.TrimSpace(value)))
+		}
+	}
+	return n
 }

@@ -1,8 +1,11 @@
 package siptrans
 
 import (
+	"bytes"
 	"math/rand/v2"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"trivet/fault"
@@ -11,29 +14,56 @@ import (
 
 // malformed answers a message that has its boundaries but cannot be read, if it
 // is a request that can be answered; the connection goes on (RFC 4475 3.1.2).
-func (l *Layer) malformed(c *Conn, m *sip.Message, err error) {
+func (l *Layer) malformed(c *Conn, m *sip.Message, raw []byte, err error) {
 	l.stats.broken.Add(1)
 	status, why := 400, "the message cannot be read"
-	var f *fault.Error
-	if e, ok := err.(*fault.Error); ok {
-		f = e
-	}
-	if f != nil {
+	if f, ok := err.(*fault.Error); ok {
 		why = f.Text
-		if f.Diag == 505 {
-			status = 505
-		}
-		if len(m.Headers) >= l.cfg.Limits.Headers {
-			status = 513
-		}
+	}
+	switch {
+	case sip.IsVersion(err):
+		status = 505
+	case len(m.Headers) >= l.cfg.Limits.Headers:
+		status = 513
+	}
+	if !answerable(m) {
+		m = salvage(raw, l.cfg.Limits)
 	}
 	l.refuse(c, m, status, why)
+}
+
+// answerable reports whether m has what an answer needs.
+func answerable(m *sip.Message) bool {
+	return m.Get("Via") != "" && m.CallID() != "" && m.Get("CSeq") != "" && m.Get("From") != ""
+}
+
+// echoed are the headers of an answer.
+var echoed = [...]string{"via", "v", "from", "f", "to", "t", "call-id", "i", "cseq"}
+
+// salvage reads only the lines that an answer needs, so that a bad line among
+// the others does not hide them.
+func salvage(raw []byte, lim sip.Limits) *sip.Message {
+	head, _, _ := bytes.Cut(raw, []byte("\r\n\r\n"))
+	head = head[:min(len(head), lim.Head)]
+	start, rest, _ := bytes.Cut(bytes.TrimLeft(head, "\r\n"), crlf)
+	out := append(append(make([]byte, 0, 1024), start...), crlf...)
+	for len(rest) > 0 {
+		var line []byte
+		line, rest, _ = bytes.Cut(rest, crlf)
+		name, _, _ := bytes.Cut(line, []byte(":"))
+		if slices.Contains(echoed[:], strings.ToLower(string(bytes.TrimSpace(name)))) {
+			out = append(append(out, line...), crlf...)
+		}
+	}
+	m := new(sip.Message)
+	m.Parse(append(out, crlf...), lim) // what could be read counts
+	return m
 }
 
 // refuse answers without a transaction. Requests that lack what an answer needs,
 // ACKs and responses are dropped.
 func (l *Layer) refuse(c *Conn, m *sip.Message, status int, why string) {
-	if !m.IsRequest() || m.Method == "ACK" || m.Get("Via") == "" || m.CallID() == "" || m.Get("CSeq") == "" || m.Get("From") == "" {
+	if !m.IsRequest() || m.Method == "ACK" || !answerable(m) {
 		return
 	}
 	c.send(nil, refusal(m, status, why), false)

@@ -6,6 +6,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"trivet/fault"
 	"trivet/rule/siptxn"
 	"trivet/wire/sip"
 )
@@ -182,12 +183,16 @@ func (l *Layer) receive(c *Conn, b *Batch, m *sip.Message) {
 		return
 	}
 	l.methodIn(m.Method)
-	via, why := check(m)
-	if why != "" {
+	if status, err := m.Check(); status != 0 {
 		l.stats.broken.Add(1)
-		l.refuse(c, m, 400, why)
+		why := "the message cannot be served"
+		if f, ok := err.(*fault.Error); ok {
+			why = f.Text
+		}
+		l.refuse(c, m, status, why)
 		return
 	}
+	via := readVia(m.Get("Via"))
 	c.received(m, via)
 	switch {
 	case m.Method == "ACK":
@@ -199,23 +204,6 @@ func (l *Layer) receive(c *Conn, b *Batch, m *sip.Message) {
 	default:
 		l.matched(c, b, m, l.seeds.keyOf(m, via))
 	}
-}
-
-// check looks at what the layer itself needs of a request, RFC 3261 8.1.1.
-func check(m *sip.Message) (via topVia, why string) {
-	v, ok := m.Lookup("Via")
-	if via, ok = readVia(v); !ok {
-		return via, "the Via header is missing or malformed"
-	}
-	for _, name := range [...]string{"From", "To", "Call-ID", "CSeq"} {
-		if m.Get(name) == "" {
-			return via, "the " + name + " header is missing"
-		}
-	}
-	if _, method, err := m.CSeq(); err != nil || method != m.Method {
-		return via, "CSeq must have a number below 2147483648 and the method of the request"
-	}
-	return via, ""
 }
 
 // received notes the real source in the topmost Via, RFC 3261 18.2.1, RFC 3581 4.

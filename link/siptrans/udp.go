@@ -90,7 +90,7 @@ func (u *udpSocket) datagram(c *Conn, b []byte) {
 	}
 	m := new(sip.Message)
 	if err := m.Parse(b, u.layer.cfg.Limits); err != nil {
-		u.layer.malformed(c, m, err)
+		u.layer.malformed(c, m, b, err)
 		return
 	}
 	u.layer.receive(c, nil, m)
