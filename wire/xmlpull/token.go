@@ -107,7 +107,7 @@ func declared(in string) (string, bool) {
 func (s *Scanner) close(rest string) (token, string) {
 	name, _, ok := strings.Cut(rest[2:], ">")
 	if !ok || len(s.open) == 0 || strings.TrimRight(name, space) != s.open[len(s.open)-1].name {
-		s.Fail("the document has an end tag that does not match its start tag")
+		s.Fail("the document has an end tag that is cut off or does not match its start tag")
 		return end, ""
 	}
 	s.pos += len(name) + 3
