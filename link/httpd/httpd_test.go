@@ -176,7 +176,9 @@ func TestLocalSocket(t *testing.T) {
 	if err := httpd.Local(t.Context(), g, path, h, log.Discard()); !fault.Is(err, fault.Exists) {
 		t.Errorf("a second server in the folder: %v, want fault.Exists", err)
 	}
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) { return new(net.Dialer).DialContext(ctx, "unix", path) }}
+	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", path)
+	}}
 	res, err := (&http.Client{Transport: transport}).Get("http://local/")
 	if err != nil {
 		t.Fatal(err)
