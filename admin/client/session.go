@@ -80,6 +80,18 @@ func (s *Session) Run(ctx context.Context, name string, args []string) int {
 
 // fail prints one sentence and returns the exit status.
 func (s *Session) fail(err error, use bool) int {
+	fmt.Fprintln(s.Err, Sentence(err))
+	switch {
+	case errors.Is(err, ErrNotReached):
+		return NotReached
+	case use:
+		return WrongUse
+	}
+	return Failed
+}
+
+// Sentence is an error as the administrator reads it.
+func Sentence(err error) string {
 	text := err.Error()
 	var f *fault.Error
 	if errors.As(err, &f) && f.Text != "" {
@@ -88,14 +100,10 @@ func (s *Session) fail(err error, use bool) int {
 	if !strings.HasSuffix(text, ".") {
 		text += "."
 	}
-	fmt.Fprintln(s.Err, text)
-	switch {
-	case errors.Is(err, ErrNotReached):
-		return NotReached
-	case use:
-		return WrongUse
+	if c := text[0]; 'a' <= c && c <= 'z' {
+		text = string(c-'a'+'A') + text[1:]
 	}
-	return Failed
+	return text
 }
 
 // prepare reads files and secrets that the parameters name, and takes out where
