@@ -231,6 +231,9 @@ const contacts = `<contactList deltaNum="1" ucsmode="none"><group id="1" name="~
 
 func subscribed(m *sip.Message) *sip.Message {
 	yes := sip.NewResponse(m, 200, "OK")
+	if to := m.Get("To"); !strings.Contains(to, ";tag=") {
+		yes.Set("To", to+";tag=stub")
+	}
 	yes.Add("Event", m.Get("Event"))
 	yes.Add("Expires", "600")
 	yes.Add("Contact", "<sip:"+user(m, "To")+">")
