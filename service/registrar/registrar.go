@@ -1,0 +1,191 @@
+// Package registrar is where endpoints sign in: REGISTER as Lync clients
+// ([MS-SIPREGE]) and as standard SIP user agents speak it (RFC 3261 10, GRUUs of
+// RFC 5627, flows of RFC 5626, Path of RFC 3327); the index that says where a
+// user can be reached; the end of registrations by lost connections, by time and
+// by force.
+//
+// All methods of Registrar are safe for concurrent use. Observe runs on the
+// goroutine of a routing group and never blocks.
+package registrar
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"time"
+
+	"trivet/kit/clock"
+	"trivet/kit/life"
+	"trivet/link/sipmux"
+	"trivet/link/siptrans"
+	"trivet/rule/groupstate"
+	"trivet/uc"
+	"trivet/wire/sip"
+)
+
+// Groups finds the routing group of a user.
+type Groups interface {
+	Propose(ctx context.Context, user uc.UserURI, cmd groupstate.Command) (any, error)
+	Read(ctx context.Context, user uc.UserURI, f func(*groupstate.State)) error
+}
+
+// Group is one routing group that this server takes part in.
+type Group interface {
+	Propose(ctx context.Context, cmd groupstate.Command) (any, error)
+	Read(ctx context.Context, f func(*groupstate.State)) error
+}
+
+// Home knows where users belong.
+type Home interface {
+	// Elsewhere returns the SIP URI of the server that the user should register
+	// with instead of this one, "" when it is this one.
+	Elsewhere(ctx context.Context, user uc.UserURI) string
+}
+
+// Link is the part of siptrans.Layer that is needed.
+type Link interface {
+	Conn(id uint64) *siptrans.Conn
+	Request(c *siptrans.Conn, req *sip.Message, on func(res *sip.Message, err error)) *siptrans.ClientTx
+}
+
+// Config sets a Registrar up. Zero durations and numbers mean the defaults given
+// here.
+type Config struct {
+	Groups   Groups
+	Home     Home // nil: everybody is at home here
+	Link     Link
+	Life     *life.Group
+	Clock    clock.Clock
+	Log      *slog.Logger
+	FQDN     uc.ServerFQDN          // of this server
+	Epoch    uint64                 // of this run, higher than in all runs before
+	Describe func(res *sip.Message) // adds Allow and the like to answers to OPTIONS; nil adds nothing
+
+	MaxEndpoints int           // 8: endpoints per user
+	Least        time.Duration // 60 s: shortest lifetime, else 423
+	Usual        time.Duration // 1 h: lifetime of SIP clients that ask for none
+	Lync         time.Duration // 2 h: lifetime of Lync clients, which ask for none
+	Most         time.Duration // 8 h: longer wishes are cut
+	Grace        time.Duration // 20 s: how long a lost endpoint may take to come back
+	Farewell     time.Duration // 5 s: between a forced sign-out and the end of the connection
+	SweepEvery   time.Duration // 1 s
+}
+
+func orDefault[T int | time.Duration](v *T, d T) {
+	if *v == 0 {
+		*v = d
+	}
+}
+
+// Registrar answers REGISTER and knows who is where.
+type Registrar struct {
+	cfg   Config
+	index index
+	lost  queue
+	tying sync.Mutex // guards the making of ties
+}
+
+// New makes a Registrar and starts its workers in cfg.Life.
+func New(cfg Config) *Registrar {
+	if cfg.Clock == nil {
+		cfg.Clock = clock.Real{}
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	orDefault(&cfg.MaxEndpoints, 8)
+	orDefault(&cfg.Least, time.Minute)
+	orDefault(&cfg.Usual, time.Hour)
+	orDefault(&cfg.Lync, 2*time.Hour)
+	orDefault(&cfg.Most, 8*time.Hour)
+	orDefault(&cfg.Grace, 20*time.Second)
+	orDefault(&cfg.Farewell, 5*time.Second)
+	orDefault(&cfg.SweepEvery, time.Second)
+	r := &Registrar{cfg: cfg}
+	r.index.init()
+	r.lost.init()
+	for range lostWorkers {
+		cfg.Life.Go("registrar: lost connections", r.work)
+	}
+	return r
+}
+
+// Routes are the rows of the registrar.
+func (r *Registrar) Routes() []sipmux.Route {
+	return []sipmux.Route{
+		{Method: "REGISTER", Who: sipmux.User, Doc: "signs an endpoint in, refreshes it or signs it out", Serve: r.register},
+		{Method: "OPTIONS", Who: sipmux.Anyone, Doc: "what this server, or a user, can do", Serve: r.options},
+	}
+}
+
+// Observe takes the live events of a routing group, in log order; register it
+// with the group before Adopt.
+func (r *Registrar) Observe(_ uint64, events []any) {
+	for _, e := range events {
+		switch e := e.(type) {
+		case groupstate.Bound:
+			r.index.set(e.User, e.Bindings)
+		case groupstate.Detached:
+			r.index.set(e.User, e.Bindings)
+		case groupstate.Unbound:
+			r.index.set(e.User, e.Bindings)
+			if e.Reason == groupstate.AttributesChanged && e.Ended.Flow.Server == r.cfg.FQDN && !e.Ended.Detached {
+				r.lost.add(job{farewell: farewellOf(e, events)})
+			}
+		}
+	}
+}
+
+// Adopt takes a routing group over: fills the index from its state, detaches what
+// this server had in former runs, and sweeps it from now on.
+func (r *Registrar) Adopt(ctx context.Context, g Group) error {
+	err := g.Read(ctx, func(s *groupstate.State) {
+		for u := range s.Users() {
+			if bindings := u.Bindings(); len(bindings) > 0 {
+				r.index.set(u.URI(), bindings)
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
+	restarted := &groupstate.Restarted{Server: r.cfg.FQDN, Epoch: r.cfg.Epoch, Now: r.now(), Grace: r.cfg.Grace.Milliseconds()}
+	if _, err := result[groupstate.DetachResult](g.Propose(ctx, restarted)); err != nil {
+		return err
+	}
+	r.cfg.Life.Go("registrar: sweep", func(ctx context.Context) error { return r.sweep(ctx, g) })
+	return nil
+}
+
+func (r *Registrar) now() int64 { return r.cfg.Clock.Now().UnixMilli() }
+
+// result gives the outcome of a proposal its type; a refusal by the state is the
+// error that it is.
+func result[R any](v any, err error) (R, error) {
+	var none R
+	if err == nil {
+		err = groupstate.Refused(v)
+	}
+	if err != nil {
+		return none, err
+	}
+	return v.(R), nil
+}
+
+// Endpoints lists the registered endpoints of a user as the group has them now.
+func (r *Registrar) Endpoints(ctx context.Context, user uc.UserURI) (bindings []groupstate.Binding, err error) {
+	err = r.cfg.Groups.Read(ctx, user, func(s *groupstate.State) {
+		if u := s.User(user); u != nil {
+			bindings = u.Bindings()
+		}
+	})
+	return bindings, err
+}
+
+// Locate returns where the user is registered as this server has seen it last,
+// detached endpoints among them (Binding.Detached: not reachable just now). The
+// slice is shared and must not be changed. It neither waits nor allocates.
+func (r *Registrar) Locate(user uc.UserURI) []groupstate.Binding { return r.index.get(user) }
+
+// Count returns how many users and endpoints are registered.
+func (r *Registrar) Count() (users, endpoints int) { return r.index.count() }
