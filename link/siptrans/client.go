@@ -48,11 +48,12 @@ func (t *ClientTx) Method() string { return t.method }
 // on gets each response, then nothing more, or an error (see Sink). req belongs
 // to the layer from here on. on may be called before Request returns.
 func (l *Layer) Request(c *Conn, req *sip.Message, on func(res *sip.Message, err error)) *ClientTx {
-	return l.Relay(nil, c, req, sinkFunc(on))
+	return l.Relay(nil, c, req, "", sinkFunc(on))
 }
 
-// Relay is Request for the hot path: output may be held back by b.
-func (l *Layer) Relay(b *Batch, c *Conn, req *sip.Message, sink Sink) *ClientTx {
+// Relay is Request for the hot path: output may be held back by b, and params
+// (";name=value") are added to our Via.
+func (l *Layer) Relay(b *Batch, c *Conn, req *sip.Message, params string, sink Sink) *ClientTx {
 	t := &ClientTx{conn: c, sink: sink, method: req.Method, id: l.lastTx.Add(1), salt: rand.Uint32()}
 	t.alarm.ring = t.ring
 	role := siptxn.Client
@@ -60,7 +61,7 @@ func (l *Layer) Relay(b *Batch, c *Conn, req *sip.Message, sink Sink) *ClientTx 
 		role, t.req = siptxn.ClientInvite, req
 	}
 	t.machine = siptxn.New(role, c.udp == nil)
-	req.Prepend("Via", t.via())
+	req.Prepend("Via", t.via(params))
 
 	c.tmu.Lock()
 	if c.ended {
@@ -98,10 +99,18 @@ func (t *ClientTx) timers() *siptxn.Timers {
 }
 
 // via is our Via value.
-func (t *ClientTx) via() string {
-	b := make([]byte, 0, 96)
-	b = append(b, t.conn.via...)
-	return string(appendBranch(b, t.conn.id, t.id, t.salt))
+func (t *ClientTx) via(params string) string {
+	var b [128]byte
+	out := append(b[:0], t.conn.via...)
+	return string(append(appendBranch(out, t.conn.id, t.id, t.salt), params...))
+}
+
+// Forward puts our Via in front of m and sends it without a transaction: the ACK
+// of a 2xx on its way through a proxy.
+func (l *Layer) Forward(b *Batch, c *Conn, m *sip.Message) error {
+	t := ClientTx{conn: c, id: l.lastTx.Add(1), salt: rand.Uint32()}
+	m.Prepend("Via", t.via(""))
+	return l.SendIn(b, c, m)
 }
 
 // Cancel gives an INVITE up, RFC 3261 9.1: a CANCEL goes out as soon as there was
@@ -240,7 +249,7 @@ func (l *Layer) repeatCancel(t *ClientTx, sent []byte) {
 // sibling is a request with the branch of the INVITE.
 func (t *ClientTx) sibling(method, to string) *sip.Message {
 	m := sip.NewRequest(method, t.req.RequestURI)
-	m.Add("Via", t.via())
+	m.Add("Via", t.req.Get("Via"))
 	m.Add("Max-Forwards", "70")
 	m.Add("From", t.req.Get("From"))
 	m.Add("To", to)

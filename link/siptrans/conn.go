@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/netip"
+	"strings"
 	"sync"
 	"sync/atomic"
 
@@ -86,6 +87,13 @@ func (c *Conn) Remote() netip.AddrPort { return c.remote }
 
 // Local is our address.
 func (c *Conn) Local() netip.AddrPort { return c.local }
+
+// SentBy is the host:port of our Vias on this connection.
+func (c *Conn) SentBy() string {
+	_, s, _ := strings.Cut(c.via, " ")
+	s, _, _ = strings.Cut(s, ";")
+	return s
+}
 
 // Dialled reports whether we opened the connection.
 func (c *Conn) Dialled() bool { return c.out }
