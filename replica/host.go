@@ -45,7 +45,7 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := cfg.FS.MkdirAll(cfg.Dir, 0o700); err != nil {
+	if err := makeDir(cfg.FS, cfg.Dir); err != nil {
 		return nil, openFault(cfg.Dir, err)
 	}
 	lock, err := cfg.FS.Lock(cfg.FS.PathJoin(cfg.Dir, "LOCK"))
@@ -59,13 +59,27 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 	return h, nil
 }
 
+// makeDir makes a folder and those above it so that they outlive a crash.
+func makeDir(fs vfs.FS, path string) error {
+	if _, err := fs.Stat(path); err == nil {
+		return nil
+	}
+	parent := fs.PathDir(path)
+	if parent != path {
+		if err := makeDir(fs, parent); err != nil {
+			return err
+		}
+	}
+	if err := fs.MkdirAll(path, 0o700); err != nil {
+		return err
+	}
+	return syncDir(fs, parent)
+}
+
 func (h *Host) open(ctx context.Context) (err error) {
 	fs := h.cfg.FS
 	h.snaps = fs.PathJoin(h.cfg.Dir, "snapshots")
-	if err = fs.MkdirAll(h.snaps, 0o700); err != nil {
-		return err
-	}
-	if err = syncDir(fs, h.cfg.Dir); err != nil {
+	if err = errors.Join(makeDir(fs, h.snaps), syncDir(fs, h.cfg.Dir)); err != nil {
 		return err
 	}
 	h.space = newSpace(&h.cfg)

@@ -205,10 +205,7 @@ type snapDir struct {
 
 func openSnapDir(fs vfs.FS, root string, g uc.GroupID) (snapDir, error) {
 	d := snapDir{fs, fs.PathJoin(root, strconv.FormatUint(uint64(g), 10)), g}
-	if err := fs.MkdirAll(d.path, 0o700); err != nil {
-		return d, err
-	}
-	return d, syncDir(fs, root)
+	return d, makeDir(fs, d.path)
 }
 
 func syncDir(fs vfs.FS, path string) error {
