@@ -22,7 +22,8 @@ type Account struct {
 
 // Accounts finds users. The By… methods answer fault.NotFound for nobody and
 // other kinds only when they could not look. They do not judge whether the user
-// may sign in; Gate does, for every method.
+// may sign in; Gate does, for every method. Answering for nobody should take as
+// long as for somebody.
 type Accounts interface {
 	// ByLogin takes what a person types: "alice@example.test", "EXAMPLE\alice", "alice".
 	ByLogin(ctx context.Context, login string) (Account, error)

@@ -26,7 +26,8 @@ type keys struct {
 }
 
 // mac signs what we send and checks what the client sends. Signatures are raw
-// bytes; on the wire they are hex.
+// bytes; on the wire they are hex. sign and verify may be called at the same time,
+// each by one goroutine at a time.
 type mac interface {
 	sign(b, text []byte) []byte // appends the signature of text to b
 	verify(text, sig []byte) bool
@@ -43,15 +44,13 @@ type association struct {
 	began   time.Time
 	hs      handshake
 
-	*keys          // nil until agreed
-	live      bool // a signature was verified and the gate was open
-	renewing  bool // the client may hold newer keys: do not sign with these
-	ends      time.Time
-	received  window // cnum
-	sent      uint32 // snum
-	signature []byte // scratch of the signer
-	text      []byte
-	heard     []byte // scratch of the check
+	*keys         // nil until agreed
+	live     bool // a signature was verified and the gate was open
+	renewing bool // the client may hold newer keys: do not sign with these
+	ends     time.Time
+	received window // cnum
+	sent     uint32 // snum
+	from     string // the URI in From that was found to be the user's last
 }
 
 // expired reports whether the association has come to its end. A handshake must

@@ -8,12 +8,21 @@ import (
 	"trivet/fault"
 )
 
-// brakes slow down guessing. A failed attempt is charged to the source address
+// Brake slows down guessing by source; web services may share one with SIP. Check
+// refuses with fault.Overload while the device at the address, or the address,
+// has to wait; Failed and Succeeded report the outcome of a sign-in.
+type Brake interface {
+	Check(addr netip.Addr, device string, now time.Time) error
+	Failed(addr netip.Addr, device string, now time.Time)
+	Succeeded(addr netip.Addr, device string)
+}
+
+// Brakes slow down guessing, in memory of at most 65,536 sources. A failed attempt is charged to the source address
 // and to the device at it; each has an allowance that refills with time. An
 // account is never charged, so nobody can lock somebody else out. A device that
 // keeps trying a stale password is stopped by its own brake long before it uses
 // up the allowance of the others behind the same address.
-type brakes struct {
+type Brakes struct {
 	mu   sync.Mutex
 	debt map[brakeKey]time.Time // when the debt will have been paid
 }
@@ -39,7 +48,8 @@ const (
 	maxDeviceLen = 64
 )
 
-func newBrakes() *brakes { return &brakes{debt: map[brakeKey]time.Time{}} }
+// NewBrakes makes Brakes that nobody owes anything.
+func NewBrakes() *Brakes { return &Brakes{debt: map[brakeKey]time.Time{}} }
 
 // source is the address a brake sees: an IPv4 address or an IPv6 /64.
 func source(a netip.Addr) netip.Prefix {
@@ -67,8 +77,8 @@ func keysOf(addr netip.Addr, device string) [2]brakeKey {
 
 var allowances = [2]allowance{perDevice, perAddress}
 
-// check refuses with fault.Overload while the source has no allowance left.
-func (b *brakes) check(addr netip.Addr, device string, now time.Time) error {
+// Check refuses with fault.Overload while the source has no allowance left.
+func (b *Brakes) Check(addr netip.Addr, device string, now time.Time) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	for i, k := range keysOf(addr, device) {
@@ -82,8 +92,8 @@ func (b *brakes) check(addr netip.Addr, device string, now time.Time) error {
 	return nil
 }
 
-// failed charges one failure.
-func (b *brakes) failed(addr netip.Addr, device string, now time.Time) {
+// Failed charges one failure.
+func (b *Brakes) Failed(addr netip.Addr, device string, now time.Time) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.makeRoom(now)
@@ -96,9 +106,9 @@ func (b *brakes) failed(addr netip.Addr, device string, now time.Time) {
 	}
 }
 
-// succeeded forgives the device. The address pays on: otherwise one right
+// Succeeded forgives the device. The address pays on: otherwise one right
 // password would buy any number of guesses at others.
-func (b *brakes) succeeded(addr netip.Addr, device string) {
+func (b *Brakes) Succeeded(addr netip.Addr, device string) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	delete(b.debt, keysOf(addr, device)[0])
@@ -106,7 +116,7 @@ func (b *brakes) succeeded(addr netip.Addr, device string) {
 
 // makeRoom keeps the table bounded: paid debts go first, then device entries,
 // then any.
-func (b *brakes) makeRoom(now time.Time) {
+func (b *Brakes) makeRoom(now time.Time) {
 	if len(b.debt) < maxBrakes {
 		return
 	}

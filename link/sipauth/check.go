@@ -168,7 +168,7 @@ var maxToken = [...]int{ntlmScheme: 4 << 10, kerberosScheme: 48 << 10, tlsdskSch
 
 // handshake takes the next message of a handshake.
 func (v *visit) handshake(s *association) (uc.UserURI, *sip.Message, error) {
-	if err := v.a.brakes.check(v.addr, v.device, v.now); err != nil {
+	if err := v.a.brakes.Check(v.addr, v.device, v.now); err != nil {
 		v.forget(s)
 		return "", nil, err
 	}
@@ -233,7 +233,7 @@ func (v *visit) admit(user uc.UserURI, in func() error) error {
 		v.drop(user)
 		return errPassword() // dropped meanwhile
 	}
-	v.a.brakes.succeeded(v.addr, v.device)
+	v.a.brakes.Succeeded(v.addr, v.device)
 	return nil
 }
 
@@ -277,7 +277,7 @@ func text(err error) string {
 	return ""
 }
 
-func (v *visit) failed() { v.a.brakes.failed(v.addr, v.device, v.now) }
+func (v *visit) failed() { v.a.brakes.Failed(v.addr, v.device, v.now) }
 
 // bySignature checks a message of an established association.
 func (v *visit) bySignature(s *association) (uc.UserURI, *sip.Message, error) {
@@ -285,8 +285,11 @@ func (v *visit) bySignature(s *association) (uc.UserURI, *sip.Message, error) {
 		v.failed()
 		return v.again()
 	}
-	if err := v.sameUser(s.user); err != nil {
-		return "", nil, err
+	if v.from != s.from {
+		if err := v.sameUser(s.user); err != nil {
+			return "", nil, err
+		}
+		s.from = strings.Clone(v.from)
 	}
 	v.mu.Lock()
 	s.renewing = false
@@ -302,8 +305,10 @@ func (v *visit) signed(s *association) bool {
 	if !ok || len(c.value[pResponse]) > 2*maxSignature {
 		return false
 	}
-	var sig [maxSignature]byte
-	n, err := hex.Decode(sig[:], []byte(c.value[pResponse]))
+	x := v.a.scratch()
+	defer v.a.spare.Put(x)
+	x.line = append(x.line[:0], c.value[pResponse]...)
+	n, err := hex.Decode(x.line, x.line)
 	if err != nil || n == 0 {
 		return false
 	}
@@ -311,10 +316,10 @@ func (v *visit) signed(s *association) bool {
 	if target == "" {
 		target = s.target
 	}
-	s.heard = AppendText(s.heard[:0], Seal{
+	x.text = AppendText(x.text[:0], Seal{
 		Scheme: s.scheme.String(), Rand: c.value[pRand], Num: c.value[pNum], Realm: c.value[pRealm], Target: target, Version: s.version,
 	}, v.m)
-	return s.mac.verify(s.heard, sig[:n]) && s.received.take(num)
+	return s.mac.verify(x.text, x.line[:n]) && s.received.take(num)
 }
 
 const maxSignature = 64 // bytes; a Kerberos MIC with SHA-384 has 40

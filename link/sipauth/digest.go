@@ -42,7 +42,7 @@ func (v *visit) byDigest() (uc.UserURI, *sip.Message, error) {
 	if alg == nil {
 		return v.again()
 	}
-	if err := v.a.brakes.check(v.addr, v.device, v.now); err != nil {
+	if err := v.a.brakes.Check(v.addr, v.device, v.now); err != nil {
 		return "", nil, err
 	}
 	v.wait()

@@ -59,11 +59,22 @@ func over(t *testing.T, s *site) *wire {
 		res.Add("X-User", string(r.User))
 		return res, nil
 	}
-	mux, err := sipmux.New(sipmux.Config{Auth: s.auth, FQDN: fqdn, Routes: []sipmux.Route{
+	addr := listen(t, s, []sipmux.Route{
 		{Method: "REGISTER", Who: sipmux.User, Doc: "test", Serve: echo},
 		{Method: "MESSAGE", Who: sipmux.User, Doc: "test", Serve: echo},
 		{Method: "NOTIFY", Who: sipmux.Server, Doc: "test", Serve: echo},
-	}})
+	})
+	conn, err := net.Dial("tcp", addr)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { conn.Close() })
+	return &wire{T: t, Conn: conn}
+}
+
+// listen serves the routes until the test ends and returns the address.
+func listen(t *testing.T, s *site, routes []sipmux.Route) string {
+	mux, err := sipmux.New(sipmux.Config{Auth: s.auth, FQDN: fqdn, Routes: routes})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -72,19 +83,14 @@ func over(t *testing.T, s *site) *wire {
 	if err != nil {
 		t.Fatal(err)
 	}
-	conn, err := net.Dial("tcp", addr.String())
-	if err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
-		conn.Close()
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
 		if err := layer.Close(ctx); err != nil {
 			t.Error(err)
 		}
 	})
-	return &wire{T: t, Conn: conn}
+	return addr.String()
 }
 
 // sequence numbers requests so that each is a transaction of its own.

@@ -59,6 +59,23 @@ func TestText(t *testing.T) {
 	}
 }
 
+func TestCalm(t *testing.T) {
+	for in, want := range map[string]string{
+		`"Al" <sip:a@b>;tag=1`:             `"Al" <sip:a@b>;tag=1`,
+		`"Doe, <x>;tag=2" <sip:a@b>;tag=1`: `"Doe   x  tag=2" <sip:a@b>;tag=1`,
+		`"a\"<" <sip:a@b>`:                 `"a\" " <sip:a@b>`,
+		`"a" <sip:a@b>, "b;" <tel:+1>`:     `"a" <sip:a@b>, "b " <tel:+1>`,
+		`<sip:a@b>;tag=1`:                  `<sip:a@b>;tag=1`,
+		`"open < <sip:a@b>`:                `"open    sip:a@b `,
+	} {
+		m := &sip.Message{}
+		m.Add("From", in)
+		if calm(m); m.Get("From") != want {
+			t.Errorf("%s became %s, want %s", in, m.Get("From"), want)
+		}
+	}
+}
+
 func TestOffers(t *testing.T) {
 	bare := func(method string, extra ...string) *sip.Message {
 		m := request(method, alice, "")
@@ -118,21 +135,21 @@ func TestWindow(t *testing.T) {
 }
 
 func TestBrakesAreBounded(t *testing.T) {
-	b, now := newBrakes(), time.Now()
+	b, now := NewBrakes(), time.Now()
 	for i := range maxBrakes + 10 {
-		b.failed(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), fmt.Sprint(i), now)
+		b.Failed(netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)}), fmt.Sprint(i), now)
 	}
 	if len(b.debt) > maxBrakes+2 {
 		t.Errorf("%d entries", len(b.debt))
 	}
 	addr := netip.MustParseAddr("2001:db8::1")
 	for i := range perAddress.free {
-		b.failed(addr, fmt.Sprint("device", i), now)
+		b.Failed(addr, fmt.Sprint("device", i), now)
 	}
-	if b.check(netip.MustParseAddr("2001:db8::2"), "new", now) == nil {
+	if b.Check(netip.MustParseAddr("2001:db8::2"), "new", now) == nil {
 		t.Error("another address of the same network is free")
 	}
-	if err := b.check(netip.MustParseAddr("2001:db8:1::2"), "new", now); err != nil {
+	if err := b.Check(netip.MustParseAddr("2001:db8:1::2"), "new", now); err != nil {
 		t.Error(err)
 	}
 }

@@ -185,21 +185,25 @@ func (p *peer) Sign(m *sip.Message) {
 	if s == nil || s.renewing || m.Status == 401 || s.expired(p.a.cfg.Clock.Now()) {
 		return
 	}
+	calm(m)
 	s.sent++
 	seal := Seal{Scheme: s.scheme.String(), Rand: hex8(rand.Uint32()), Num: strconv.FormatUint(uint64(s.sent), 10), Realm: s.realm, Target: s.target, Version: s.version}
-	s.text = AppendText(s.text[:0], seal, m)
-	s.signature = s.mac.sign(s.signature[:0], s.text)
-	m.Add("Authentication-Info", string(s.appendInfo(make([]byte, 0, 320), seal)))
+	x := p.a.scratch()
+	x.text = AppendText(x.text[:0], seal, m)
+	x.signature = s.mac.sign(x.signature[:0], x.text)
+	x.line = s.appendInfo(x.line[:0], seal, x.signature)
+	m.Add("Authentication-Info", string(x.line))
+	p.a.spare.Put(x)
 }
 
 // appendInfo writes the value of Authentication-Info.
-func (s *association) appendInfo(b []byte, seal Seal) []byte {
+func (s *association) appendInfo(b []byte, seal Seal, signature []byte) []byte {
 	for _, part := range [...]string{
 		seal.Scheme, ` qop="auth", opaque="`, s.opaque, `", srand="`, seal.Rand, `", snum="`, seal.Num, `", rspauth="`,
 	} {
 		b = append(b, part...)
 	}
-	b = hex.AppendEncode(b, s.signature)
+	b = hex.AppendEncode(b, signature)
 	for _, part := range [...]string{`", targetname="`, seal.Target, `", realm="`, seal.Realm, `", version=`} {
 		b = append(b, part...)
 	}

@@ -67,6 +67,7 @@ type Config struct {
 	Server   func(*tls.ConnectionState) string
 	Partner  func(*tls.ConnectionState) string
 	NonceKey []byte // key of Digest nonces, shared by a pool; random if empty
+	Brake    Brake  // nil: one of its own
 	Clock    clock.Clock
 	Log      *slog.Logger
 }
@@ -84,9 +85,10 @@ const (
 // Authenticator implements the authenticator of link/sipmux.
 type Authenticator struct {
 	cfg    Config
-	brakes *brakes
+	brakes Brake
 	nonces *nonces
 	krb    replays
+	spare  sync.Pool // of *scratch
 	decoy  decoy
 
 	mu    sync.Mutex
@@ -112,16 +114,29 @@ func New(cfg Config) *Authenticator {
 		first, _, _ := strings.Cut(cfg.Domain, ".")
 		cfg.NetBIOS = strings.ToUpper(first)
 	}
+	if cfg.Brake == nil {
+		cfg.Brake = NewBrakes()
+	}
 	if len(cfg.NonceKey) == 0 {
 		cfg.NonceKey = randomBytes(32)
 	}
 	return &Authenticator{
 		cfg:    cfg,
-		brakes: newBrakes(),
+		brakes: cfg.Brake,
 		nonces: newNonces(cfg.NonceKey),
 		decoy:  newDecoy(),
 		users:  map[uc.UserURI]map[*peer]struct{}{},
 	}
+}
+
+// scratch is memory for making one signature; a connection at rest owns none.
+type scratch struct{ text, signature, line []byte }
+
+func (a *Authenticator) scratch() *scratch {
+	if s, ok := a.spare.Get().(*scratch); ok {
+		return s
+	}
+	return new(scratch)
 }
 
 func randomBytes(n int) []byte {

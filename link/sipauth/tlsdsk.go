@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
+	"hash"
 	"time"
 
 	"trivet/fault"
@@ -116,7 +117,7 @@ func (h *tlsdskHandshake) finish(ctx context.Context) (*keys, error) {
 	if !known {
 		return nil, errPassword()
 	}
-	return &keys{user: acc.User, mac: &dskMAC{in: block[64:96], out: block[96:128]}, ends: cert.NotAfter}, nil
+	return &keys{user: acc.User, mac: newDSKMAC(block[64:96], block[96:128]), ends: cert.NotAfter}, nil
 }
 
 func valid(c *x509.Certificate, now time.Time) bool {
@@ -124,14 +125,21 @@ func valid(c *x509.Certificate, now time.Time) bool {
 }
 
 // dskMAC signs with HMAC-SHA1 under the exported keys.
-type dskMAC struct{ in, out []byte }
+type dskMAC struct{ in, out hash.Hash }
 
-func (m *dskMAC) sign(b, text []byte) []byte { return append(b, hmacSHA1(m.out, text)...) }
+func newDSKMAC(in, out []byte) *dskMAC {
+	return &dskMAC{hmac.New(sha1.New, in), hmac.New(sha1.New, out)}
+}
 
-func (m *dskMAC) verify(text, sig []byte) bool { return hmac.Equal(hmacSHA1(m.in, text), sig) }
+func (m *dskMAC) sign(b, text []byte) []byte {
+	m.out.Reset()
+	m.out.Write(text)
+	return m.out.Sum(b)
+}
 
-func hmacSHA1(key, text []byte) []byte {
-	h := hmac.New(sha1.New, key)
-	h.Write(text)
-	return h.Sum(nil)
+func (m *dskMAC) verify(text, sig []byte) bool {
+	m.in.Reset()
+	m.in.Write(text)
+	var sum [sha1.Size]byte
+	return hmac.Equal(m.in.Sum(sum[:0]), sig)
 }

@@ -4,7 +4,7 @@
 // (datagram) form that SIP uses ([MS-SIPAE] 3.2). Version 1 is refused.
 //
 // The package is pure: time and random numbers are passed in. Values are safe
-// for concurrent reading; a Session may sign and verify from several goroutines.
+// for concurrent reading, except a Session, see there.
 package ntlm
 
 import "strings"

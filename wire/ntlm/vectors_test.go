@@ -2,6 +2,7 @@ package ntlm
 
 import (
 	"bytes"
+	"crypto/md5"
 	"crypto/rc4"
 	"encoding/hex"
 	"strings"
@@ -119,4 +120,22 @@ func TestChallengeLayout(t *testing.T) {
 	want := unhex(t, vecChallenge)
 	copy(want[48:56], version)
 	equal(t, "challenge", got, hex.EncodeToString(want))
+}
+
+// TestDatagramSignature follows [MS-NLMP] 3.4.4 step by step.
+func TestDatagramSignature(t *testing.T) {
+	s := NewClientSession(SIPFlags, Key(bytes.Repeat([]byte{0x55}, 16)))
+	text := []byte("<NTLM><C19D7734><21>")
+	for range 2 { // RC4 starts anew for each
+		seq := []byte{100, 0, 0, 0}
+		key := md5.Sum(append(append([]byte(nil), s.out.seal[:]...), seq...))
+		stream, err := rc4.NewCipher(key[:])
+		if err != nil {
+			t.Fatal(err)
+		}
+		sum := mac(s.out.sign[:], seq, text)[:8]
+		stream.XORKeyStream(sum, sum)
+		got := s.Sign(text)
+		equal(t, "signature", got[:], "01000000"+hex.EncodeToString(sum)+"64000000")
+	}
 }
