@@ -203,7 +203,9 @@ func rank(status int) int {
 		return 0
 	case telling[status]:
 		return 401
-	case status == 408, status == 480, status == 487:
+	case status == 487:
+		return 489
+	case status == 408, status == 480:
 		return 490
 	case status == 503:
 		return 599
