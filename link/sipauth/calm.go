@@ -11,11 +11,22 @@ import (
 // sign another text than we do and end the connection over it. Otherwise anybody
 // could disconnect such a client by the choice of a name.
 func calm(m *sip.Message) {
-	for _, name := range [...]string{"From", "To", "P-Asserted-Identity", "P-Preferred-Identity"} {
-		if v := m.Get(name); misleading(v) {
-			m.Set(name, calmed(v))
+	for i := range m.Headers {
+		if h := &m.Headers[i]; strings.IndexByte(h.Value, '"') >= 0 && isAddress(h.Name) && misleading(h.Value) {
+			h.Value = calmed(h.Value)
 		}
 	}
+}
+
+// isAddress reports whether the header with the name enters the signed text with
+// an address. From and To have compact forms.
+func isAddress(name string) bool {
+	for _, n := range [...]string{"From", "f", "To", "t", "P-Asserted-Identity", "P-Preferred-Identity"} {
+		if strings.EqualFold(n, name) {
+			return true
+		}
+	}
+	return false
 }
 
 const misleads = `<>;,`

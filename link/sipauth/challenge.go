@@ -99,7 +99,7 @@ func (v *visit) associationLines(lines []string) []string {
 
 // digestLines offers the stronger algorithm first, RFC 8760 2.4.
 func (v *visit) digestLines(lines []string, stale bool) []string {
-	nonce := v.a.nonces.make(v.now)
+	nonce := v.a.nonces.make(v.addr, v.now)
 	for _, alg := range digestAlgorithms {
 		if alg.name == "MD5" && !v.policy.DigestMD5 {
 			continue

@@ -42,6 +42,10 @@ func (v *visit) byDigest() (uc.UserURI, *sip.Message, error) {
 	if alg == nil {
 		return v.again()
 	}
+	nonce, ours := v.a.nonces.parse(v.cred.value[pNonce], v.addr)
+	if !ours { // the password is not even looked at
+		return v.offer(true)
+	}
 	if err := v.a.brakes.Check(v.addr, v.device, v.now); err != nil {
 		return "", nil, err
 	}
@@ -58,7 +62,7 @@ func (v *visit) byDigest() (uc.UserURI, *sip.Message, error) {
 		v.failed()
 		return v.again()
 	}
-	return v.digestAdmit(acc.User)
+	return v.digestAdmit(acc.User, nonce)
 }
 
 // digestForm checks that the parameters are there and picks the algorithm, nil
@@ -102,7 +106,7 @@ func (v *visit) digestResponse(alg *digestAlgorithm, ha1 string) []byte {
 }
 
 // digestAdmit lets in who gave the right password, if From, gate and nonce agree.
-func (v *visit) digestAdmit(user uc.UserURI) (uc.UserURI, *sip.Message, error) {
+func (v *visit) digestAdmit(user uc.UserURI, nonce []byte) (uc.UserURI, *sip.Message, error) {
 	if err := v.sameUser(user); err != nil {
 		return "", nil, err
 	}
@@ -111,7 +115,7 @@ func (v *visit) digestAdmit(user uc.UserURI) (uc.UserURI, *sip.Message, error) {
 		return "", nil, fault.New(fault.Invalid, opCheck, "the nonce count nc needs eight hexadecimal digits")
 	}
 	err = v.admit(user, func() error {
-		if v.a.nonces.take(v.cred.value[pNonce], uint32(count), v.now) != fresh {
+		if !v.a.nonces.take(nonce, uint32(count), v.now) {
 			return errStale
 		}
 		return v.keepFlow(user)

@@ -3,6 +3,7 @@ package sipauth
 import (
 	"encoding/hex"
 	"fmt"
+	"net/netip"
 	"slices"
 	"strings"
 	"testing"
@@ -201,17 +202,40 @@ func TestDigestRefusals(t *testing.T) {
 func TestNonceTableIsBounded(t *testing.T) {
 	now := time.Now()
 	n := newNonces(randomBytes(32))
-	first := n.make(now)
+	addr := netip.MustParseAddr("192.0.2.1")
+	take := func(nonce string, now time.Time) bool {
+		b, ours := n.parse(nonce, addr)
+		return ours && n.take(b, 1, now)
+	}
+	first := n.make(addr, now)
 	for range maxNonces {
-		if n.take(n.make(now), 1, now) != fresh {
+		if !take(n.make(addr, now), now) {
 			t.Fatal("a fresh nonce was refused")
 		}
 	}
-	if n.take(first, 1, now) == fresh || len(n.used) > maxNonces {
+	if take(first, now) || len(n.used) > maxNonces {
 		t.Error("the table grows without bound")
 	}
 	later := now.Add(time.Second)
-	if n.take(n.make(later), 1, later) != fresh {
+	if !take(n.make(addr, later), later) {
 		t.Error("a new nonce was refused after the sweep")
 	}
+	if take(n.make(netip.MustParseAddr("192.0.2.2"), later), later) {
+		t.Error("the nonce of another address was accepted")
+	}
+}
+
+// TestForgedSource sends guesses over UDP with the address of somebody else.
+func TestForgedSource(t *testing.T) {
+	s := newSite(t)
+	s.peer = s.connect("192.0.2.66", false)
+	ph := &phone{login: "alice", password: "guess", alg: "SHA-256"}
+	ph.ask(s, phoneRequest("REGISTER", alice))
+	s.peer = s.connect("192.0.2.20", false)
+	for range perAddress.free + perDevice.free {
+		s.challenge(ph.sign(phoneRequest("REGISTER", alice)))
+	}
+	ph.password = "secret"
+	ph.ask(s, phoneRequest("REGISTER", alice))
+	s.accept(ph.sign(phoneRequest("REGISTER", alice)), alice)
 }
