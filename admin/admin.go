@@ -14,7 +14,6 @@ package admin
 import (
 	"bytes"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"io"
@@ -139,7 +138,7 @@ func (s *Server) serve(r *http.Request, caller cmdlet.Caller) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	call := &cmdlet.Call{Deployment: s.cfg.Deployment, Caller: caller, Clock: s.cfg.Clock, Random: rand.Reader, WhatIf: req.WhatIf}
+	call := &cmdlet.Call{Deployment: s.cfg.Deployment, Caller: caller, Clock: s.cfg.Clock, WhatIf: req.WhatIf}
 	err = s.run(r.Context(), c, req, call)
 	if noted := s.note(c, req, call, err); noted != nil && err == nil {
 		err = noted

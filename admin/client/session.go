@@ -3,7 +3,6 @@ package client
 import (
 	"bufio"
 	"context"
-	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -133,7 +132,7 @@ func (s *Session) prepare(c cmdlet.Cmdlet, g *cmdlet.Given) (map[string]string, 
 // secret fills in a secret: from standard input when it is given as "-", from the
 // terminal when it is not given and nothing stands in for it.
 func (s *Session) secret(c cmdlet.Cmdlet, p cmdlet.Param, g *cmdlet.Given, text string, given bool) error {
-	_, generated := g.Values["GeneratePassword"]
+	generated, _ := g.Values["GeneratePassword"].(bool)
 	switch {
 	case given && text == "-":
 		line, err := bufio.NewReader(io.LimitReader(s.In, 4096)).ReadString('\n')
@@ -231,7 +230,11 @@ func (s *Session) local(ctx context.Context, c cmdlet.Cmdlet, g cmdlet.Given) (R
 	if err != nil {
 		return Reply{}, err
 	}
-	call := &cmdlet.Call{Clock: s.Clock, Random: rand.Reader}
+	roots, err := trusted(s.Target)
+	if err != nil {
+		return Reply{}, err
+	}
+	call := &cmdlet.Call{Clock: s.Clock, Roots: roots}
 	err = runner.Run(ctx, call)
 	reply := Reply{Warnings: call.Warnings}
 	for _, row := range call.Rows {

@@ -22,4 +22,7 @@ var catalog = [...]Cmdlet{
 	setCertificate,
 	setUser,
 	setUserPassword,
+	testIM,
+	testPresence,
+	testRegistration,
 }

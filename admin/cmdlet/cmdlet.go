@@ -12,8 +12,8 @@ package cmdlet
 
 import (
 	"context"
+	"crypto/x509"
 	"fmt"
-	"io"
 	"strings"
 
 	"trivet/fault"
@@ -59,7 +59,7 @@ type Call struct {
 	Deployment Deployment // nil for local cmdlets
 	Caller     Caller
 	Clock      clock.Clock
-	Random     io.Reader
+	Roots      *x509.CertPool // authorities local cmdlets trust
 	WhatIf     bool
 
 	Rows     []any
