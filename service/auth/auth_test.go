@@ -46,6 +46,7 @@ func (h *hand) forward(d time.Duration) { h.mu.Lock(); h.now = h.now.Add(d); h.m
 type house struct {
 	*Service
 	t     *testing.T
+	dir   string
 	clock *hand
 	store *users.SQLite
 	pki   *pki.Authority
@@ -62,6 +63,7 @@ func open(t *testing.T) *house {
 	t.Helper()
 	h := &house{t: t, clock: &hand{now: time.Now()}}
 	dir := t.TempDir()
+	h.dir = dir
 	var err error
 	if h.store, err = users.OpenSQLite(t.Context(), filepath.Join(dir, "users.db"), users.Options{Clock: h.clock}); err != nil {
 		t.Fatal(err)
@@ -215,15 +217,15 @@ func TestSecretsAreBoundToTheirPlace(t *testing.T) {
 	}
 }
 
-// client is what a Lync client does over HTTPS, as the protocol reference has it.
-type client struct {
+// lyncClient does what a Lync client does over HTTPS, as the protocol reference has it.
+type lyncClient struct {
 	*house
 	user, login, password string
 	message               int
 }
 
-func (h *house) client(name string) *client {
-	return &client{house: h, user: name + "@contoso.test", login: name + "@contoso.test", password: password}
+func (h *house) client(name string) *lyncClient {
+	return &lyncClient{house: h, user: name + "@contoso.test", login: name + "@contoso.test", password: password}
 }
 
 type reply struct {
@@ -232,7 +234,7 @@ type reply struct {
 	body   []byte
 }
 
-func (c *client) do(method, url string, header http.Header, body []byte) reply {
+func (c *lyncClient) do(method, url string, header http.Header, body []byte) reply {
 	c.t.Helper()
 	req, err := http.NewRequest(method, url, bytes.NewReader(body))
 	if err != nil {
@@ -253,7 +255,7 @@ func (c *client) do(method, url string, header http.Header, body []byte) reply {
 	return reply{res.StatusCode, res.Header, b}
 }
 
-func (c *client) port(service, name string) soap.Port {
+func (c *lyncClient) port(service, name string) soap.Port {
 	c.t.Helper()
 	p, ok, err := soap.FindPort(c.do("GET", service+"/mex", nil, nil).body, name)
 	if !ok || err != nil {
@@ -262,7 +264,7 @@ func (c *client) port(service, name string) soap.Port {
 	return p
 }
 
-func (c *client) post(url, action string, security, body []byte, basic bool) reply {
+func (c *lyncClient) post(url, action string, security, body []byte, basic bool) reply {
 	c.t.Helper()
 	c.message++
 	h := http.Header{"SOAPAction": {`"` + action + `"`}, "Content-Type": {"text/xml"}}
@@ -292,7 +294,7 @@ func (t ticket) security() []byte {
 }
 
 // ticketFor gets a web ticket for a service with a login.
-func (c *client) ticketFor(issuer, service string) ticket {
+func (c *lyncClient) ticketFor(issuer, service string) ticket {
 	c.t.Helper()
 	at := c.port(issuer, "WebTicketServiceWinNegotiate").Location
 	entropy := make([]byte, 32)
@@ -326,13 +328,13 @@ func certRequest(t *testing.T) (*rsa.PrivateKey, []byte) {
 }
 
 // proof walks to a ticket for the provisioning service.
-func (c *client) proof() (soap.Port, ticket) {
+func (c *lyncClient) proof() (soap.Port, ticket) {
 	c.t.Helper()
 	p := c.port(c.STSURI(), "CertProvisioningServiceWebTicketProof_SHA1")
 	return p, c.ticketFor(p.Issuer, p.Location)
 }
 
-func (c *client) publish(csr []byte) []byte {
+func (c *lyncClient) publish(csr []byte) []byte {
 	return soap.PublishRequest{DeviceID: "{d1}", Entity: c.user, PKCS10: csr, RequestID: "1"}.Append(nil)
 }
 

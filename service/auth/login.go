@@ -31,7 +31,14 @@ type method struct {
 
 // methods lists what is offered now, strongest first.
 func (s *Service) methods() []method {
-	return append([]method(nil), method{"Basic", `Basic realm="` + s.cfg.Realm + `", charset="UTF-8"`, (*Service).proveBasic})
+	var out []method
+	if s.cfg.Keytab != nil && s.cfg.Keytab() != nil {
+		out = append(out, method{"Negotiate", "Negotiate", (*Service).proveNegotiate})
+	}
+	if s.cfg.NTLM {
+		out = append(out, method{"NTLM", "NTLM", (*Service).proveNTLM})
+	}
+	return append(out, method{"Basic", `Basic realm="` + s.cfg.Realm + `", charset="UTF-8"`, (*Service).proveBasic})
 }
 
 func (s *Service) challenge() answer {

@@ -63,18 +63,23 @@ func (s *Service) STSURI() string { return "https://" + s.cfg.WebHost + ProvPath
 // TicketURL is where web tickets are issued, for the services that ask for them.
 func (s *Service) TicketURL() string { return "https://" + s.cfg.WebHost + TicketPath }
 
-// base is "https://host:port" as the client knows us: the host it asked for when
-// that is one of ours.
+// base is "https://host:port" as the client knows us: the name it asked for when
+// that is one of ours, and the port of WebHost.
+//
+// COMPAT(pidgin-sipe 1.25): its Host header never has the port.
 func (s *Service) base(r *http.Request) string {
-	host := r.Host
-	name := host
-	if h, _, err := net.SplitHostPort(host); err == nil {
+	name := r.Host
+	if h, _, err := net.SplitHostPort(name); err == nil {
 		name = h
 	}
-	if r.TLS != nil && s.hosts[strings.ToLower(name)] {
-		return "https://" + host
+	_, port, err := net.SplitHostPort(s.cfg.WebHost)
+	switch {
+	case r.TLS == nil || !s.hosts[strings.ToLower(name)]:
+		return "https://" + s.cfg.WebHost
+	case err != nil || port == "443":
+		return "https://" + name
 	}
-	return "https://" + s.cfg.WebHost
+	return "https://" + net.JoinHostPort(name, port)
 }
 
 func source(r *http.Request) netip.Addr {
