@@ -1,6 +1,7 @@
 package groupstate
 
 import (
+	"bytes"
 	"errors"
 	"runtime"
 	"slices"
@@ -518,6 +519,33 @@ func TestMemoryOfATelephone(t *testing.T) {
 		t.Errorf("a registered user takes %d bytes, allowed are 1024", each)
 	}
 	runtime.KeepAlive(s)
+}
+
+// BenchmarkRestore reads a group of 10,000 users as eight of which a Standard
+// Edition with 80,000 has: registered, with states and contacts.
+func BenchmarkRestore(b *testing.B) {
+	s := New()
+	for i := range 10_000 {
+		uri := uc.UserURI("sip:user" + strconv.Itoa(i) + "@example.test")
+		bind, pub := bindOf("e1", 1, 1), publish("e1", item("state", 2, 0, EndpointBound, stateBody("machineState", 3500)), item("device", 2, 0, EndpointBound, strings.Repeat("x", 800)))
+		bind.User, pub.User = uri, uri
+		for _, cmd := range []Command{&EnableUser{User: uri}, bind, pub} {
+			s.Apply(1, Encode(cmd))
+		}
+		for j := range 40 {
+			s.Apply(1, Encode(&SetContact{User: uri, Delta: 1 << 20, Max: 250, Contact: Contact{URI: "sip:user" + strconv.Itoa(i+j) + "@example.test", Subscribed: true}}))
+		}
+	}
+	var snapshot bytes.Buffer
+	if err := s.Snapshot()(&snapshot); err != nil {
+		b.Fatal(err)
+	}
+	b.SetBytes(int64(snapshot.Len()))
+	for b.Loop() {
+		if err := New().Restore(bytes.NewReader(snapshot.Bytes())); err != nil {
+			b.Fatal(err)
+		}
+	}
 }
 
 func BenchmarkRefresh(b *testing.B) {

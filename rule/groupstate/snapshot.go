@@ -182,7 +182,7 @@ func (u *User) fields(c *codec) {
 	c.i64("seen", &u.seen)
 	list(c, "bindings", &u.bindings, maxEndpoints+maxContacts, (*Binding).fields)
 	list(c, "containers", &u.access, maxContainers, (*Container).fields)
-	list(c, "subscribers", &u.prompted, maxPrompts, (*Subscriber).fields)
+	list(c, "subscribers", &u.prompted, MaxPrompts, (*Subscriber).fields)
 	list(c, "subscriptions", &u.watching, MaxSubscriptions, func(s **Subscription, c *codec) {
 		if c.reading {
 			*s = new(Subscription)

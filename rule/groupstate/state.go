@@ -8,9 +8,9 @@
 // the same log are equal. The rules are those of RFC 3261 10.3 (registrations),
 // [MS-PRES] (publications, containers, subscribers), [MS-SIP] (contacts).
 //
-// Concurrency: a State belongs to one goroutine, the group's. Values that the
-// read methods, results and events hand out are never changed afterwards, so they
-// may be kept and read anywhere, and must not be changed by anyone. The function
+// Concurrency: a State belongs to one goroutine, the group's. Values in results and
+// events, and those that the methods of a User return, are never changed afterwards,
+// so they may be kept and read anywhere, and must not be changed by anyone. The function
 // returned by Snapshot may run on any goroutine.
 package groupstate
 
@@ -78,7 +78,9 @@ func Refused(result any) error {
 	return err
 }
 
-// User returns the user, nil if the group has none of that name.
+// User returns the user, nil if the group has none of that name. The *User itself
+// is good until the next Apply: copy the struct to keep it; what its methods return
+// never changes.
 func (s *State) User(uri uc.UserURI) *User {
 	if e := s.users[uri]; e != nil {
 		return e.user

@@ -8,8 +8,8 @@ import (
 	"trivet/uc"
 )
 
-// maxPrompts is the hard ceiling for AddPrompt.Max.
-const maxPrompts = 600
+// MaxPrompts is the hard ceiling for AddPrompt.Max.
+const MaxPrompts = 600
 
 // Subscriber is somebody who added the user as a contact. The user is asked about
 // unacknowledged ones.
@@ -73,14 +73,14 @@ func (x *AddPrompt) fields(c *codec) {
 	text(c, "watcher", &x.Watcher, maxURI)
 	text(c, "displayName", &x.DisplayName, maxName)
 	number(c, "type", &x.Type, uint64(access.Everyone))
-	number(c, "max", &x.Max, maxPrompts)
+	number(c, "max", &x.Max, MaxPrompts)
 }
 
 func (x *SetSubscribers) fields(c *codec) {
 	text(c, "user", &x.User, maxURI)
 	text(c, "endpoint", &x.By, maxContact)
 	c.i64("now", &x.Now)
-	list(c, "subscribers", &x.Items, maxPrompts, (*SubscriberChange).fields)
+	list(c, "subscribers", &x.Items, MaxPrompts, (*SubscriberChange).fields)
 }
 
 func (x *SubscriberChange) fields(c *codec) {

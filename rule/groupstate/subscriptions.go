@@ -12,7 +12,7 @@ import (
 // Limits of the subscriptions of one watcher.
 const (
 	MaxSubscriptions = 256
-	MaxTargets       = 1000 // of one subscription
+	MaxTargets       = 1024 // of one subscription
 	MaxAllTargets    = 8000 // of all subscriptions of a user
 	maxCategories    = 32
 	maxRoutes        = 8

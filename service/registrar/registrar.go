@@ -141,9 +141,7 @@ func (r *Registrar) Observe(_ uint64, events []any) {
 func (r *Registrar) Adopt(ctx context.Context, g Group) error {
 	err := g.Read(ctx, func(s *groupstate.State) {
 		for u := range s.Users() {
-			if bindings := u.Bindings(); len(bindings) > 0 {
-				r.index.set(u.URI(), bindings)
-			}
+			r.index.set(u.URI(), u.Bindings())
 		}
 	})
 	if err != nil {
