@@ -66,6 +66,13 @@ func (c *Client) Quit(t testing.TB) {
 	c.until(t, "its end", func(int) bool { return c.over })
 }
 
+// Kill ends the client without a word to the server, as a crash does.
+func (c *Client) Kill(t testing.TB) {
+	t.Helper()
+	_ = c.cmd.Process.Kill()
+	c.until(t, "its end", func(int) bool { return c.over })
+}
+
 // SetStatus chooses a status, with a note or without.
 func (c *Client) SetStatus(t testing.TB, status, note string) {
 	t.Helper()

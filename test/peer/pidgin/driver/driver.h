@@ -6,6 +6,7 @@
  *
  *   main.c     the account, the core of libpurple, the event loop
  *   world.c    the machine the plugin believes to run on: names, addresses, chance
+ *   sax.c      the repair of libxml2
  *   report.c   what happens in libpurple, as events
  *   ask.c      dialogs that wait for an answer
  *   obey.c     commands

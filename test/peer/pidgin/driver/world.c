@@ -1,7 +1,7 @@
 /*
  * The plugin's surroundings. The program exports its symbols (-rdynamic), so the
- * functions below take the place of the C library's and libxml2's for libpurple,
- * the plugin and the resolver processes that libpurple forks.
+ * functions below take the place of the C library's for libpurple, the plugin and
+ * the resolver processes that libpurple forks.
  *
  * Nothing leaves the machine: names are those of the settings, and a connection
  * to an address that is not loopback is refused.
@@ -13,7 +13,6 @@
 #include <arpa/nameser.h>
 #include <dlfcn.h>
 #include <errno.h>
-#include <libxml/parser.h>
 #include <netdb.h>
 #include <resolv.h>
 #include <string.h>
@@ -181,22 +180,4 @@ void srand(unsigned seed)
 {
 	(void)seed;
 	REAL(srand)(chance);
-}
-
-/*
- * COMPAT(pidgin-sipe 1.25, libxml2 from 2.9.14+dfsg-1.3~deb12u2): it hands libxml2
- * a table with SAX1 callbacks and the mark of a SAX2 table, for which libxml2 does
- * not call them any more: the client would see every document empty. Without the
- * mark it does.
- */
-int xmlSAXUserParseMemory(xmlSAXHandlerPtr table, void *user, const char *text, int size)
-{
-	xmlSAXHandler repaired;
-
-	if (table && table->initialized == XML_SAX2_MAGIC && !table->startElementNs && !table->endElementNs) {
-		repaired = *table;
-		repaired.initialized = 1;
-		table = &repaired;
-	}
-	return REAL(xmlSAXUserParseMemory)(table, user, text, size);
 }
