@@ -294,3 +294,26 @@ func benchRelay(b *testing.B, network string, window int) {
 func BenchmarkRelayTCP(b *testing.B)      { benchRelay(b, "tcp", 1000) }
 func BenchmarkRelayTLS(b *testing.B)      { benchRelay(b, "tls", 1000) }
 func BenchmarkRelayTCPLight(b *testing.B) { benchRelay(b, "tcp", 16) }
+
+// BenchmarkIdleTLS reports what a signed-in, idle TLS client costs the server
+// process; the kernel's part comes on top.
+func BenchmarkIdleTLS(b *testing.B) {
+	const users = 4000
+	s := spawn(b)
+	for b.Loop() {
+		_, before := s.usage("gc")
+		conns := make([]net.Conn, users)
+		for i := range conns {
+			c := &load{nc: connect(b, "tls", s.secure), me: i}
+			c.register(b)
+			conns[i] = c.nc
+		}
+		s.usage("gc")
+		s.usage("gc")
+		_, after := s.usage("gc")
+		b.ReportMetric(float64(after-before)/users, "KB/conn")
+		for _, c := range conns {
+			c.Close()
+		}
+	}
+}
