@@ -1,0 +1,160 @@
+// Package presence is who sees what of whom: a user's own publications, containers
+// and subscribers as Lync clients handle them ([MS-PRES]), subscriptions to others
+// by Lync clients (single, batched, polled) and by standard SIP clients (RFC 3856
+// with PIDF), publication by standard clients (RFC 3903), and the fan-out of
+// changes to watchers.
+//
+// There is one presence inside, the categories and containers of the routing
+// groups; what a watcher gets is rendered from it, per container and format, and
+// one rendering serves all watchers of a kind.
+//
+// Concurrency: Observe runs on the goroutine of a routing group and only queues.
+// Workers render and send; changes of one user go through one worker in order, and
+// changes that wait for their turn are merged, so what is queued is bounded by the
+// number of users.
+package presence
+
+import (
+	"context"
+	"log/slog"
+
+	"trivet/kit/clock"
+	"trivet/kit/life"
+	"trivet/link/sipmux"
+	"trivet/link/sipnotify"
+	"trivet/rule/access"
+	"trivet/rule/groupstate"
+	"trivet/uc"
+	"trivet/wire/presdoc"
+)
+
+// Groups is the way to the state of users.
+type Groups interface {
+	Propose(ctx context.Context, user uc.UserURI, cmd groupstate.Command) (any, error)
+	Read(ctx context.Context, user uc.UserURI, f func(*groupstate.State)) error
+	// ReadMany calls f for every user of ours among users, with as few visits to
+	// the groups as there are groups. Users that nobody has are left out.
+	ReadMany(ctx context.Context, users []uc.UserURI, f func(uc.UserURI, *groupstate.State)) error
+}
+
+// Card is what the directory says of a person.
+type Card struct {
+	DisplayName, FirstName, LastName, Email   string
+	Title, Company, Department, Office        string
+	WorkPhone, MobilePhone, HomePhone, Others string
+	LineURI                                   string
+}
+
+// Directory knows people.
+type Directory interface {
+	// Person returns the card of a user who is enabled here.
+	Person(uc.UserURI) (Card, bool)
+}
+
+// Policy holds the limits of presence for this deployment.
+type Policy struct {
+	PrivacyMode           bool   // presence to listed contacts only
+	MaxPromptedSubscriber uint32 // 200: "added you" prompts kept; 0 = none
+}
+
+// Config sets a Service up.
+type Config struct {
+	Groups    Groups
+	Directory Directory
+	Notifier  *sipnotify.Notifier
+	Life      *life.Group
+	Clock     clock.Clock
+	Log       *slog.Logger
+	Policy    Policy
+}
+
+// Service is the presence service.
+type Service struct {
+	cfg   Config
+	index watchIndex
+	lanes [laneCount]lane
+	etags etags
+}
+
+// New makes the service and starts its workers in cfg.Life.
+func New(cfg Config) *Service {
+	s := &Service{cfg: cfg}
+	s.index.init()
+	s.etags.init()
+	for i := range s.lanes {
+		s.lanes[i].init()
+		cfg.Life.Go("presence: fan-out", func(ctx context.Context) error { return s.work(ctx, &s.lanes[i]) })
+	}
+	return s
+}
+
+// Routes are the requests this service answers.
+func (s *Service) Routes() []sipmux.Route {
+	user := func(method, event, contentType, doc string, serve func(context.Context, *sipmux.Request) (*message, error)) sipmux.Route {
+		return sipmux.Route{Method: method, Event: event, Type: contentType, Who: sipmux.User, Doc: doc, Serve: serve}
+	}
+	return []sipmux.Route{
+		user("SUBSCRIBE", eventSelf, "", "the user's own publications, containers and subscribers ([MS-PRES] 3.3)", s.subscribeSelf),
+		user("SUBSCRIBE", eventPresence, "", "presence of others: batched, single, polled, or as PIDF (RFC 3856)", s.subscribe),
+		user("PUBLISH", eventPresence, "", "presence of a standard SIP client (RFC 3903)", s.publishPIDF),
+		user("SERVICE", "", presdoc.TypePublish, "publishes categories of the user ([MS-PRES] 3.8)", s.publish),
+		user("SERVICE", "", presdoc.TypeSetContainers, "changes the members of the user's containers ([MS-PRES] 3.2)", s.setContainers),
+		user("SERVICE", "", presdoc.TypeSetSubscriber, "answers for people who added the user ([MS-PRES] 3.4)", s.setSubscribers),
+	}
+}
+
+const (
+	eventSelf     = "vnd-microsoft-roaming-self"
+	eventPresence = "presence"
+)
+
+// Observe takes the live events of a routing group, in log order, with its state.
+func (s *Service) Observe(state *groupstate.State, events []any) {
+	for _, e := range events {
+		switch e := e.(type) {
+		case groupstate.PresenceChanged:
+			s.changed(state, change{user: e.User, by: e.By, categories: e.Categories, presence: true})
+		case groupstate.ContainersChanged:
+			s.changed(state, change{user: e.User, by: e.By, containers: e.Containers, everything: true})
+		case groupstate.SubscribersChanged:
+			s.changed(state, change{user: e.User, by: e.By, subscribers: e.Subscribers})
+		case groupstate.ContactsChanged:
+			if s.cfg.Policy.PrivacyMode {
+				s.changed(state, change{user: e.User, everything: true})
+			}
+		case groupstate.SubscriptionChanged:
+			s.index.change(e)
+			if e.Change == groupstate.SubscriptionEnded {
+				s.cfg.Notifier.Forget(e.User, e.Subscription)
+			}
+		}
+	}
+}
+
+// Adopt fills the index of watchers from the state of a routing group that this
+// server takes over. Call it on the group's goroutine, before Observe.
+func (s *Service) Adopt(state *groupstate.State) {
+	for u := range state.Users() {
+		for _, sub := range u.Subscriptions() {
+			s.index.change(groupstate.SubscriptionChanged{User: u.URI(), Change: groupstate.SubscriptionAdded, Subscription: sub})
+		}
+	}
+}
+
+// Refresh tells watchers about a person again whose card in the directory changed.
+func (s *Service) Refresh(ctx context.Context, user uc.UserURI) error {
+	return s.cfg.Groups.Read(ctx, user, func(state *groupstate.State) {
+		s.changed(state, change{user: user, categories: []string{"contactCard"}, presence: true, card: true})
+	})
+}
+
+// Blocked reports whether callee has put caller into the blocked container, and
+// whether callee wishes not to be disturbed by caller now.
+func (s *Service) Blocked(ctx context.Context, callee, caller uc.UserURI) (blocked bool, err error) {
+	err = s.cfg.Groups.Read(ctx, callee, func(state *groupstate.State) {
+		if u := state.User(callee); u != nil {
+			blocked = access.Place(callee, u.Grants(), access.Watcher{URI: caller, Realm: access.Company}, false) == access.Blocked
+		}
+	})
+	return blocked, err
+}

@@ -1,0 +1,247 @@
+package presence
+
+import (
+	"slices"
+	"strings"
+
+	"trivet/rule/access"
+	"trivet/rule/aggregate"
+	"trivet/rule/groupstate"
+	"trivet/uc"
+	"trivet/wire/pidf"
+	"trivet/wire/presdoc"
+	"trivet/wire/xmlpull"
+)
+
+const typeSelf = presdoc.TypeRoamingSelf
+
+// printer renders one user for any number of watchers. What it has printed for one
+// container, format and list of categories serves every watcher of that kind.
+type printer struct {
+	user    uc.UserURI
+	view    view
+	card    Card
+	known   bool
+	privacy bool
+	done    map[printKey][]byte
+}
+
+type printKey struct {
+	container  int
+	format     groupstate.Format
+	categories string
+}
+
+func (s *Service) printer(user uc.UserURI, v view) *printer {
+	p := &printer{user: user, view: v, privacy: s.cfg.Policy.PrivacyMode, done: map[printKey][]byte{}}
+	p.card, p.known = s.cfg.Directory.Person(user)
+	return p
+}
+
+// container is where the watcher falls.
+func (p *printer) container(watcher uc.UserURI) int {
+	w := access.Watcher{URI: watcher, Realm: access.Company}
+	if p.privacy && p.view.contacts != nil {
+		w.Listed = p.view.contacts.Find(string(watcher)) != nil
+	}
+	at := access.Place(p.user, p.view.grants, w, p.privacy)
+	if at == access.Self { // who watches himself sees what colleagues see
+		at = access.Personal
+	}
+	return at
+}
+
+// forWatcher renders what the watcher may see of the changed categories (nil: of
+// all that are subscribed to). A nil body means that there is nothing to tell.
+func (p *printer) forWatcher(watcher uc.UserURI, sub *groupstate.Subscription, changed []string) (contentType string, body []byte) {
+	container := p.container(watcher)
+	if sub.Format == groupstate.PIDF {
+		if changed != nil && !slices.Contains(changed, "state") && !slices.Contains(changed, "note") {
+			return "", nil
+		}
+		return pidf.Type, p.cached(printKey{container, sub.Format, ""}, func() []byte { return p.pidf(container) })
+	}
+	names := sub.Categories
+	if changed != nil {
+		names = intersect(sub.Categories, changed)
+	}
+	if len(names) == 0 {
+		return "", nil
+	}
+	key := printKey{container, groupstate.LyncBatch, strings.Join(names, ",")}
+	return presdoc.TypeCategories, p.cached(key, func() []byte { return p.categories(container, names) })
+}
+
+func (p *printer) cached(k printKey, print func() []byte) []byte {
+	if body, ok := p.done[k]; ok {
+		return body
+	}
+	body := print()
+	p.done[k] = body
+	return body
+}
+
+func intersect(all, some []string) (both []string) {
+	for _, name := range all {
+		if slices.Contains(some, name) {
+			both = append(both, name)
+		}
+	}
+	return both
+}
+
+// categories prints the categories document for a container.
+func (p *printer) categories(container int, names []string) []byte {
+	doc := presdoc.Categories{URI: string(p.user), Names: names}
+	for _, name := range names {
+		switch {
+		case name == "state":
+			doc.List = append(doc.List, p.state(container)...)
+		case name == "contactCard":
+			doc.List = append(doc.List, p.contactCard(container)...)
+		case access.Shows(container, name):
+			doc.List = append(doc.List, p.published(container, name)...)
+		}
+	}
+	return doc.Append(nil)
+}
+
+func (p *printer) published(container int, name string) (list []presdoc.Category) {
+	for i := range p.view.publications {
+		if b := &p.view.publications[i]; b.Category == name && int(b.Container) == container {
+			list = append(list, category(b))
+		}
+	}
+	return list
+}
+
+func category(b *groupstate.Publication) presdoc.Category {
+	return presdoc.Category{Name: b.Category, Instance: b.Instance, Container: b.Container, Version: b.Version, PublishTime: b.Published, Body: b.Body}
+}
+
+// state is the aggregate that members of the container see: offline for those who
+// are blocked and for people who never signed in, nothing for strangers.
+func (p *printer) state(container int) []presdoc.Category {
+	if access.LooksOffline(container) {
+		return offlineState()
+	}
+	if !access.Shows(container, "state") {
+		return nil
+	}
+	for i := range p.view.publications {
+		b := &p.view.publications[i]
+		if b.Category == "state" && int(b.Container) == container && b.Instance == groupstate.AggregateInstance {
+			return []presdoc.Category{category(b)}
+		}
+	}
+	return offlineState()
+}
+
+func offlineState() []presdoc.Category {
+	body := aggregate.Compute(nil, 0, aggregate.ForAll).AppendState(nil)
+	return []presdoc.Category{{Name: "state", Instance: groupstate.AggregateInstance, Version: 1, Body: string(body)}}
+}
+
+// pidf prints the state for standard clients.
+func (p *printer) pidf(container int) []byte {
+	out := pidf.Presence{Entity: string(p.user), Availability: 18500}
+	if states := p.state(container); len(states) > 0 {
+		if in, err := aggregate.ParseState([]byte(states[0].Body)); err == nil {
+			out.Availability, out.Token, out.LastActive, out.Time = in.Availability, in.Activity.Token, in.LastActive, states[0].PublishTime
+		}
+	}
+	if access.Shows(container, "note") {
+		for _, n := range p.published(container, "note") {
+			out.Note = noteText(n.Body)
+		}
+	}
+	if out.Availability < 18000 {
+		out.Contact = string(p.user)
+	}
+	return out.Append(nil)
+}
+
+// noteText finds the text of a note category.
+func noteText(body string) string {
+	text := ""
+	s := xmlpull.New([]byte(body), presdoc.MaxDocument)
+	if s.RootName() != "note" {
+		return ""
+	}
+	for name := range s.Children() {
+		if name == "body" {
+			text = s.Text()
+		}
+	}
+	return text
+}
+
+// nsCard is the namespace of contact cards, [MS-PRES] 2.2.2.
+const nsCard = "http://schemas.microsoft.com/2006/09/sip/contactcard"
+
+// contactCard is what the directory says, cut to what the container may see,
+// beside what the user published.
+func (p *printer) contactCard(container int) []presdoc.Category {
+	list := p.published(container, "contactCard")
+	if !p.known {
+		return list
+	}
+	c := &p.card
+	shows := func(path string) bool {
+		return container == access.Blocked && path == "identity" || access.ShowsField(container, path)
+	}
+	b := append([]byte(nil), `<contactCard xmlns="`+nsCard+`"><identity><name>`...)
+	b = element(b, "displayName", c.DisplayName)
+	b = element(b, "firstName", c.FirstName)
+	b = element(b, "lastName", c.LastName)
+	b = element(append(b, "</name>"...), "email", c.Email)
+	b = append(b, "</identity>"...)
+	for _, f := range [...]struct{ name, value string }{
+		{"company", c.Company}, {"department", c.Department}, {"title", c.Title}, {"office", c.Office},
+	} {
+		if shows(f.name) {
+			b = element(b, f.name, f.value)
+		}
+	}
+	for _, f := range [...]struct{ kind, number string }{
+		{"work", first(c.LineURI, c.WorkPhone)}, {"mobile", c.MobilePhone}, {"home", c.HomePhone}, {"other", c.Others},
+	} {
+		if f.number != "" && shows("phone/"+f.kind) {
+			b = phone(b, f.kind, f.number)
+		}
+	}
+	b = append(b, "</contactCard>"...)
+	return append(list, presdoc.Category{Name: "contactCard", Version: 1, Body: string(b)})
+}
+
+func element(b []byte, name, text string) []byte {
+	if text == "" {
+		return b
+	}
+	return xmlpull.AppendElement(b, name, text)
+}
+
+func phone(b []byte, kind, number string) []byte {
+	uri := number
+	if !strings.HasPrefix(uri, "tel:") {
+		uri = "tel:" + strings.Map(dialled, number)
+	}
+	b = append(append(append(b, `<phone type="`...), kind...), `">`...)
+	b = element(element(b, "uri", uri), "displayString", strings.TrimPrefix(number, "tel:"))
+	return append(b, "</phone>"...)
+}
+
+// dialled keeps what is dialled of a telephone number as people write it.
+func dialled(r rune) rune {
+	if r >= '0' && r <= '9' || r == '+' || r == '*' || r == '#' {
+		return r
+	}
+	return -1
+}
+
+func first(a, b string) string {
+	if a != "" {
+		return a
+	}
+	return b
+}
