@@ -69,8 +69,9 @@ const (
 
 // Bind registers, refreshes or removes contacts of one REGISTER, all or none,
 // by the rules of RFC 3261 10.3: the same endpoint again replaces what was
-// there; within one Call-ID the CSeq must grow (else fault.Stale). More than Max
-// endpoints: fault.Limit. Result: BindResult.
+// there; within one Call-ID the CSeq must grow (else fault.Stale). For Lync clients
+// only on one connection: those started in the same second use the same Call-ID.
+// More than Max endpoints: fault.Limit. Result: BindResult.
 type Bind struct {
 	User      uc.UserURI
 	Now       int64
@@ -335,7 +336,7 @@ func (x *Bind) check(u *User) error {
 		if slices.ContainsFunc(x.Contacts[:i], func(d BindContact) bool { return d.Endpoint == c.Endpoint }) {
 			return fault.New(fault.Invalid, op, "the same contact occurs twice; name each once").About(string(c.Endpoint))
 		}
-		if b := u.Binding(c.Endpoint); b != nil {
+		if b := u.Binding(c.Endpoint); b != nil && !(c.Lync && b.Flow != x.Flow) {
 			if err := inOrder(op, b, x.CallID, x.CSeq); err != nil {
 				return err
 			}

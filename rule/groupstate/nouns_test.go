@@ -121,6 +121,25 @@ func TestRegistrationRules(t *testing.T) {
 	b.refuses(fault.Invalid, twice)
 }
 
+func TestClientStartedAgainWithinASecond(t *testing.T) {
+	b := newBench(t)
+	x := bindOf("e1", 1, 1000)
+	x.Contacts[0].Lync = true
+	must[BindResult](b, x)
+	b.refuses(fault.Stale, x)
+	sub := &Subscribe{User: alice, Endpoint: "e1", Now: 1000, Lifetime: 5000, Event: "presence", Flow: x.Flow,
+		Dialog: Dialog{CallID: "s", LocalTag: "l", RemoteTag: "r", RemoteCSeq: 1}}
+	must[SubscribeResult](b, sub)
+	b.refuses(fault.Stale, sub)
+	x.Flow.Conn, sub.Flow.Conn, sub.Dialog.LocalTag = 2, 2, "l2"
+	if r := must[BindResult](b, x); len(r.Replaced) != 1 {
+		t.Errorf("same names on another connection: %+v", r)
+	}
+	if r := must[SubscribeResult](b, sub); r.New || r.Subscription.Dialog.LocalTag != "l2" {
+		t.Errorf("same names on another connection: %+v", r.Subscription)
+	}
+}
+
 func TestSeveralContactsAllOrNone(t *testing.T) {
 	b := newBench(t)
 	must[BindResult](b, bindOf("e1", 5, 1000))

@@ -79,9 +79,10 @@ func (s *Subscription) Watches(uri uc.UserURI) bool {
 }
 
 // Subscribe makes, changes or refreshes a subscription. It is the same one when
-// endpoint, Call-ID and the watcher's tag are. A refresh without Targets or
-// Categories keeps them. Refresh tells that the request was sent within a dialog:
-// an unknown one is fault.Gone. Result: SubscribeResult.
+// endpoint, Call-ID and the watcher's tag are. Without Targets or Categories those
+// that it has are kept. Refresh tells that the request was sent within a dialog: an
+// unknown one is fault.Gone, a CSeq that does not grow fault.Stale. Result:
+// SubscribeResult.
 type Subscribe struct {
 	User       uc.UserURI // the watcher
 	Endpoint   uc.EndpointID
@@ -257,7 +258,7 @@ func (x *Subscribe) check(u *User, i int) *fault.Error {
 		return fault.New(fault.Invalid, op, "the lifetime of a subscription must be above 0")
 	case i < 0 && x.Refresh:
 		return fault.New(fault.Gone, op, "the subscription does not exist any more; subscribe anew")
-	case i >= 0 && x.Dialog.RemoteCSeq <= u.watching[i].Dialog.RemoteCSeq:
+	case i >= 0 && x.Dialog.RemoteCSeq <= u.watching[i].Dialog.RemoteCSeq && (x.Refresh || x.Flow == u.watching[i].Flow):
 		return fault.New(fault.Stale, op, "CSeq must be higher than in the request before it")
 	case i >= 0 && x.Event != u.watching[i].Event:
 		return fault.New(fault.Invalid, op, "the event of a subscription cannot be changed; use a new dialog")
@@ -274,10 +275,7 @@ func (x *Subscribe) subscription(t *turn, u *User, before *Subscription) *Subscr
 	s := &Subscription{ID: u.nextSubscription(), Since: x.Now, Dialog: x.Dialog, Format: x.Format, Benotify: x.Benotify}
 	if before != nil {
 		*s = *before
-		if x.Dialog.RemoteTarget != "" { // a refresh may move the watcher, nothing else of the dialog
-			s.Dialog.RemoteTarget = x.Dialog.RemoteTarget
-		}
-		s.Dialog.RemoteCSeq = x.Dialog.RemoteCSeq
+		s.Dialog = x.dialog(before)
 	}
 	s.Endpoint, s.Flow, s.Expires = x.Endpoint, x.Flow, x.Now+x.Lifetime
 	s.Event = t.words.one(x.Event)
@@ -296,6 +294,21 @@ func (x *Subscribe) subscription(t *turn, u *User, before *Subscription) *Subscr
 		s.targets = handles(x.Targets)
 	}
 	return s
+}
+
+// dialog is the dialog of a subscription that was there before. A refresh may move
+// the watcher, nothing else of it; a SUBSCRIBE outside of the dialog begins it
+// anew: a client was started again within a second and draws the same names.
+func (x *Subscribe) dialog(before *Subscription) Dialog {
+	if !x.Refresh {
+		return x.Dialog
+	}
+	d := before.Dialog
+	if x.Dialog.RemoteTarget != "" {
+		d.RemoteTarget = x.Dialog.RemoteTarget
+	}
+	d.RemoteCSeq = x.Dialog.RemoteCSeq
+	return d
 }
 
 // handles sorts, removes doubles and interns.
