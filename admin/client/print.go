@@ -118,7 +118,7 @@ func (s *Session) list(rows [][]member) error {
 		}
 		w := tabwriter.NewWriter(s.Out, 0, 0, 1, ' ', 0)
 		for _, m := range row {
-			fmt.Fprintf(w, "%s\t: %s\n", m.name, cell(m.value))
+			fmt.Fprintf(w, "%s\t: %s\n", m.name, s.cell(m.value))
 		}
 		if err := w.Flush(); err != nil {
 			return err
@@ -137,7 +137,7 @@ func (s *Session) table(columns []string, rows [][]member) error {
 		for i, name := range shown {
 			for _, m := range row {
 				if m.name == name {
-					cells[i] = cell(m.value)
+					cells[i] = s.cell(m.value)
 				}
 			}
 		}
@@ -179,7 +179,11 @@ func underlines(names []string) []string {
 
 // cell is a JSON value for a person: no quotes, lists with commas, times in the
 // reader's zone, nothing that a terminal would obey.
-func cell(raw json.RawMessage) string {
+func (s *Session) cell(raw json.RawMessage) string {
+	zone := s.Zone
+	if zone == nil {
+		zone = time.Local
+	}
 	var v any
 	if json.Unmarshal(raw, &v) != nil {
 		return string(raw)
@@ -197,7 +201,7 @@ func cell(raw json.RawMessage) string {
 			if t.IsZero() {
 				return ""
 			}
-			return t.Local().Format("2006-01-02 15:04:05")
+			return t.In(zone).Format("2006-01-02 15:04:05")
 		}
 		return tame(v)
 	case []any:

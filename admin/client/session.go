@@ -36,6 +36,22 @@ type Session struct {
 	AskSecret func(prompt string) (string, error)
 	// Clock is for local cmdlets.
 	Clock clock.Clock
+	// Zone is the reader's time zone for tables and lists; nil = the machine's.
+	Zone *time.Location
+
+	lines *bufio.Reader // of In, made at the first question
+}
+
+// line reads one line of In.
+func (s *Session) line() (string, error) {
+	if s.lines == nil {
+		s.lines = bufio.NewReader(io.LimitReader(s.In, 64<<10))
+	}
+	line, err := s.lines.ReadString('\n')
+	if line != "" {
+		err = nil
+	}
+	return strings.TrimRight(line, "\r\n"), err
 }
 
 // Run parses the arguments of a cmdlet, runs it, prints and returns the exit
@@ -135,11 +151,11 @@ func (s *Session) secret(c cmdlet.Cmdlet, p cmdlet.Param, g *cmdlet.Given, text 
 	generated, _ := g.Values["GeneratePassword"].(bool)
 	switch {
 	case given && text == "-":
-		line, err := bufio.NewReader(io.LimitReader(s.In, 4096)).ReadString('\n')
-		if err != nil && line == "" {
+		line, err := s.line()
+		if err != nil {
 			return fault.Newf(fault.Invalid, "client.secret", "-%s - needs a line on standard input", p.Name).About(p.Name)
 		}
-		g.Values[p.Name] = strings.TrimRight(line, "\r\n")
+		g.Values[p.Name] = line
 	case !given && !generated && s.Terminal && !g.WhatIf:
 		typed, err := s.AskSecret(c.Name + " -" + p.Name + ": ")
 		if err != nil {
@@ -196,8 +212,8 @@ func (s *Session) confirm(plans []string) (bool, error) {
 		fmt.Fprintln(s.Err, p)
 	}
 	fmt.Fprint(s.Err, "Do it? [y/N] ")
-	line, err := bufio.NewReader(s.In).ReadString('\n')
-	if err != nil && line == "" {
+	line, err := s.line()
+	if err != nil {
 		return false, fault.New(fault.Invalid, "client.confirm", "-Confirm needs an answer on standard input; give -Confirm:$false where nobody answers").About("Confirm")
 	}
 	if a := strings.ToLower(strings.TrimSpace(line)); a == "y" || a == "yes" {
