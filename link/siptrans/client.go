@@ -36,6 +36,8 @@ type ClientTx struct {
 	alarm    alarm
 	sent     []byte // on UDP: for retransmission
 	finished bool   // the final response, or the error, was given to the sink
+	sending  bool   // Relay still works on the request; a failure waits for it in failure
+	failure  error
 }
 
 // Conn is where the request went.
@@ -73,20 +75,21 @@ func (l *Layer) Relay(b *Batch, c *Conn, req *sip.Message, params string, sink S
 		c.clients = map[uint32]*ClientTx{}
 	}
 	c.clients[t.id] = t
+	t.sending = true
 	l.stats.pending.Add(1)
 	t.machine.Step(t.timers(), l.now(), siptxn.Begin)
 	l.wheel(c.id).set(&t.alarm, t.machine.Wake())
 	c.tmu.Unlock()
 
 	sent, err := c.send(b, req, c.udp != nil)
+	c.tmu.Lock()
+	t.sending, t.sent = false, sent
+	if err == nil {
+		err = t.failure
+	}
+	c.tmu.Unlock()
 	if err != nil {
 		t.fail(b, err)
-		return t
-	}
-	if sent != nil {
-		c.tmu.Lock()
-		t.sent = sent
-		c.tmu.Unlock()
 	}
 	return t
 }
@@ -201,6 +204,11 @@ func (t *ClientTx) broken() { t.fail(nil, errGone) }
 func (t *ClientTx) fail(b *Batch, err error) {
 	c := t.conn
 	c.tmu.Lock()
+	if t.sending { // the request is the sink's to change once it is told
+		t.failure = err
+		c.tmu.Unlock()
+		return
+	}
 	do := t.machine.Step(t.timers(), c.layer.now(), siptxn.Broken)
 	t.rest(do)
 	tell := !t.finished
