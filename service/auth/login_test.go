@@ -181,3 +181,14 @@ func TestURLsWhenHostLacksThePort(t *testing.T) {
 		}
 	}
 }
+
+func FuzzAPReq(f *testing.F) {
+	f.Add([]byte("\x60\x0b\x06\x09\x2a\x86\x48\x86\xf7\x12\x01\x02\x02"))
+	f.Fuzz(func(t *testing.T, token []byte) {
+		kt := keytab.New()
+		s := &Service{hosts: map[string]bool{"fe1.contoso.test": true}}
+		if who, err := s.openKerberos(kt, token); err == nil {
+			t.Errorf("%q was let in", who)
+		}
+	})
+}
