@@ -233,7 +233,9 @@ func (m *Mux) serve(ctx context.Context, r *Request) (*sip.Message, error) {
 	if res != nil || err != nil {
 		return res, err
 	}
-	r.Conn.Trust()
+	if r.Role != Anyone || m.cfg.Auth == nil {
+		r.Conn.Trust()
+	}
 	if !row.Quick {
 		r.Tx.Uncork()
 	}

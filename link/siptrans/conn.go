@@ -168,9 +168,12 @@ func (c *Conn) Reason() string {
 	return c.reason
 }
 
-// Close ends the connection; its transactions fail with fault.Unavailable. Only
-// the first reason counts.
+// Close ends the connection; its transactions fail with fault.Unavailable. What
+// was sent before is still handed to the kernel. Only the first reason counts.
 func (c *Conn) Close(reason string) {
+	if c.sock != nil && !c.dead.Load() {
+		c.flush()
+	}
 	c.vmu.Lock()
 	if c.dead.Swap(true) {
 		c.vmu.Unlock()

@@ -2,8 +2,11 @@ package siptrans
 
 import (
 	"hash/maphash"
+	"runtime/debug"
 	"strings"
 	"sync"
+
+	"trivet/wire/sip"
 )
 
 // lanes are the queues of requests that the reader may not handle itself: one per
@@ -88,8 +91,18 @@ func (l *Layer) work(k laneKey, t *ServerTx) {
 	}
 }
 
-// handle calls the handler.
+// handle calls the handler. A panic in it costs the request, not the server.
 func (l *Layer) handle(t *ServerTx) {
 	defer l.stats.inWork.Add(-1)
+	defer l.recovered(func() { t.Respond(sip.NewResponse(t.req, 500, "")) })
 	l.cfg.Handler.Serve(l.ctx, t)
+}
+
+// recovered is deferred around what handles a message: it logs a panic and has
+// the damage contained by then.
+func (l *Layer) recovered(then func()) {
+	if v := recover(); v != nil {
+		l.cfg.Log.Error("panic while a message was handled", "value", v, "stack", string(debug.Stack()))
+		then()
+	}
 }

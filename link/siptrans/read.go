@@ -151,7 +151,7 @@ func (c *Conn) decrypt(b *Batch) bool {
 			return false
 		}
 		if err != nil {
-			if err == errAgain || errors.Is(err, errAgain) {
+			if errors.Is(err, errAgain) {
 				return true
 			}
 			c.reader.err = err
@@ -227,13 +227,18 @@ func (c *Conn) messages(b *Batch, data []byte) (rest []byte, ok bool) {
 // message parses and handles one message.
 func (c *Conn) message(b *Batch, raw []byte) {
 	c.reader.first = true
-	m := new(sip.Message)
+	defer c.layer.recovered(func() { c.Close("the server made a mistake") })
+	m := newMessage()
 	if err := m.Parse(raw, c.layer.cfg.Limits); err != nil {
 		c.layer.malformed(c, m, raw, err)
 		return
 	}
 	c.layer.receive(c, b, m)
 }
+
+// newMessage has room for the headers of an ordinary message and those added on
+// its way.
+func newMessage() *sip.Message { return &sip.Message{Headers: make([]sip.Header, 0, 24)} }
 
 // unframed answers a message whose end cannot be found, if it can be answered.
 func (c *Conn) unframed(b *Batch, data []byte, lim sip.Limits) {

@@ -112,8 +112,7 @@ func (t *ServerTx) answer(b *Batch, res *sip.Message) {
 	do := t.machine.Step(&c.layer.timers, c.layer.now(), siptxn.ResponseInput(res.Status))
 	c.tmu.Unlock()
 	if do.Has(siptxn.Send) {
-		keep := res.Status < 200 || c.udp != nil
-		sent, err := c.send(b, res, keep)
+		sent, err := c.send(b, res, c.udp != nil)
 		if err != nil && res.Status >= 200 && c.udp != nil { // RFC 3261 18.1.1: too long for the transport
 			sent, _ = c.send(b, t.tooLong(), true)
 		}
@@ -153,7 +152,7 @@ func (t *ServerTx) ring(now time.Duration) {
 	case do.Has(siptxn.Send) && last != nil:
 		c.resend(nil, last)
 	case do.Has(siptxn.SendTrying):
-		sent, _ := c.send(nil, sip.NewResponse(t.req, 100, ""), true)
+		sent, _ := c.send(nil, sip.NewResponse(t.req, 100, ""), c.udp != nil)
 		c.tmu.Lock()
 		if t.last == nil {
 			t.last = sent

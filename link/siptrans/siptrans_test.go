@@ -627,3 +627,47 @@ func TestDial(t *testing.T) {
 		}
 	}
 }
+
+func TestAnswerThenClose(t *testing.T) {
+	l := start(t, Config{Handler: handlerFunc(func(ctx context.Context, tx *ServerTx) {
+		ok(ctx, tx)
+		tx.Conn().Close("enough")
+	})})
+	for _, network := range []string{"tcp", "tls"} {
+		p := dial(t, network, listen(t, l, network, serverTLS(t)))
+		p.send(request("MESSAGE", "alice", "bob", "x", 1, "", ""))
+		if res := p.recv(); res.Status != 200 {
+			t.Errorf("got %d", res.Status)
+		}
+		p.closed()
+	}
+}
+
+func TestPanicCostsOneRequest(t *testing.T) {
+	l := start(t, Config{Handler: handlerFunc(func(ctx context.Context, tx *ServerTx) {
+		if n, _, _ := tx.Req().CSeq(); n == 1 {
+			panic("a mistake")
+		}
+		ok(ctx, tx)
+	})})
+	p := dial(t, "tcp", listen(t, l, "tcp", nil))
+	for i, want := range []int{500, 200} {
+		p.send(request("MESSAGE", "alice", "bob", fmt.Sprint(i), i+1, "", ""))
+		if res := p.recv(); res.Status != want {
+			t.Errorf("got %d, want %d", res.Status, want)
+		}
+	}
+}
+
+func TestUDPAnswerTooLong(t *testing.T) {
+	l := start(t, Config{Handler: handlerFunc(func(_ context.Context, tx *ServerTx) {
+		res := sip.NewResponse(tx.Req(), 200, "")
+		res.Body = make([]byte, 70000)
+		tx.Respond(res)
+	})})
+	p := dial(t, "udp", listen(t, l, "udp", nil))
+	p.send(request("OPTIONS", "alice", "bob", "x", 1, "", ""))
+	if res := p.recv(); res.Status != 513 {
+		t.Errorf("got %d, want 513", res.Status)
+	}
+}

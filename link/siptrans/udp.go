@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"trivet/fault"
-	"trivet/wire/sip"
 )
 
 // maxDatagram is what fits UDP over IPv4.
@@ -88,7 +87,8 @@ func (u *udpSocket) datagram(c *Conn, b []byte) {
 	if len(b) < 16 {
 		return
 	}
-	m := new(sip.Message)
+	defer u.layer.recovered(func() {})
+	m := newMessage()
 	if err := m.Parse(b, u.layer.cfg.Limits); err != nil {
 		u.layer.malformed(c, m, b, err)
 		return

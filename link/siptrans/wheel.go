@@ -116,9 +116,14 @@ func (l *Layer) turnWheels(tick time.Duration) {
 		for i := range l.wheels {
 			due = l.wheels[i].turn(now, due[:0])
 			for _, a := range due {
-				a.ring(now)
+				l.ring(a, now)
 			}
 		}
 		clear(due)
 	}
+}
+
+func (l *Layer) ring(a *alarm, now time.Duration) {
+	defer l.recovered(func() {})
+	a.ring(now)
 }
