@@ -35,6 +35,9 @@ func (s *SQLite) AddCertificate(ctx context.Context, c Certificate) error {
 		if err != nil {
 			return found(op, c.GUID, err)
 		}
+		if err := freeKey(ctx, tx, u.GUID, c.KeyHash); err != nil {
+			return err
+		}
 		_, err = tx.ExecContext(ctx, "INSERT INTO client_certificates (serial, guid, device, key_hash, issued, expires, revoked) VALUES (?, ?, ?, ?, ?, ?, ?)",
 			fold(c.Serial), u.GUID, string(c.Device), c.KeyHash, millis(c.Issued), millis(c.Expires), millis(c.Revoked))
 		if column, ok := taken(err); ok {
@@ -42,6 +45,22 @@ func (s *SQLite) AddCertificate(ctx context.Context, c Certificate) error {
 		}
 		return unavailable(op, err)
 	})
+}
+
+// freeKey makes room for a new certificate of a key that guid holds.
+func freeKey(ctx context.Context, tx *sql.Tx, guid string, keyHash []byte) error {
+	const op = "users.AddCertificate"
+	old, err := scanCertificate(tx.QueryRowContext(ctx, selectCertificate+" WHERE key_hash = ?", keyHash).Scan)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return nil
+	case err != nil:
+		return unavailable(op, err)
+	case old.GUID != guid:
+		return fault.New(fault.Forbidden, op, "the key belongs to a device of another user; make a new key").About("KeyHash")
+	}
+	_, err = tx.ExecContext(ctx, "DELETE FROM client_certificates WHERE key_hash = ?", keyHash)
+	return unavailable(op, err)
 }
 
 // CertificateByKey implements Store.

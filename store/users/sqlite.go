@@ -95,7 +95,7 @@ func (s *SQLite) open(ctx context.Context, path string) (err error) {
 		{&s.byGUID, selectUser + " WHERE guid = ?"},
 		{&s.byURI, selectUser + " WHERE sip_address = ?"},
 		{&s.secrets, "SELECT argon2id, nt_hash, ha1_sha256, ha1_md5, changed FROM secrets WHERE guid = ?"},
-		{&s.byKey, selectCertificate + " WHERE key_hash = ? ORDER BY issued DESC LIMIT 1"},
+		{&s.byKey, selectCertificate + " WHERE key_hash = ?"},
 	} {
 		if *p.at, err = s.readers.PrepareContext(ctx, p.text); err != nil {
 			return err

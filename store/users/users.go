@@ -94,9 +94,10 @@ type Store interface {
 	// Delete removes a user with credentials and certificates.
 	Delete(ctx context.Context, guid string) error
 
-	// AddCertificate records an issued certificate.
+	// AddCertificate records an issued certificate. It replaces one that the same
+	// user had for the same key; a key of another user is fault.Forbidden.
 	AddCertificate(ctx context.Context, c Certificate) error
-	// CertificateByKey returns the newest certificate for a key.
+	// CertificateByKey returns the certificate for a key, revoked or not.
 	CertificateByKey(ctx context.Context, keyHash []byte) (Certificate, error)
 	// Certificates returns a user's certificates, the newest first.
 	Certificates(ctx context.Context, guid string) ([]Certificate, error)

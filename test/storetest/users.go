@@ -347,7 +347,7 @@ func told(t *testing.T, s users.Store) {
 
 func certificate(u users.User, serial string, key byte) users.Certificate {
 	return users.Certificate{
-		Serial: serial, GUID: u.GUID, Device: "epid1", KeyHash: append(make([]byte, 31), key),
+		Serial: serial, GUID: u.GUID, Device: uc.EndpointID("device " + serial), KeyHash: append(make([]byte, 31), key),
 		Issued: Now.Add(time.Duration(key) * time.Second), Expires: Now.Add(time.Duration(key) * time.Hour),
 	}
 }
@@ -361,7 +361,16 @@ func clientCertificates(t *testing.T, s users.Store) {
 			t.Fatal(err)
 		}
 	}
-	subject(t, "a second certificate with one serial", s.AddCertificate(t.Context(), one), fault.Exists, "Serial")
+	same := one
+	same.KeyHash = append(make([]byte, 31), 9)
+	subject(t, "a second certificate with one serial", s.AddCertificate(t.Context(), same), fault.Exists, "Serial")
+	stolen := certificate(bob, "ee", 1)
+	subject(t, "another user's key", s.AddCertificate(t.Context(), stolen), fault.Forbidden, "KeyHash")
+	old := one
+	old.Serial = "a0"
+	if err := errors.Join(s.AddCertificate(t.Context(), old), s.AddCertificate(t.Context(), one)); err != nil {
+		t.Errorf("the same key again: %v", err)
+	}
 	subject(t, "a certificate without a serial", s.AddCertificate(t.Context(), users.Certificate{GUID: alice.GUID}), fault.Invalid, "Serial")
 	if err := s.AddCertificate(t.Context(), certificate(users.User{GUID: "none"}, "dd", 4)); !fault.Is(err, fault.NotFound) {
 		t.Errorf("a certificate of nobody: %v", err)
@@ -389,6 +398,9 @@ func clientCertificates(t *testing.T, s users.Store) {
 	}
 	if _, err := s.Revoke(t.Context(), alice.GUID, "cc"); !fault.Is(err, fault.NotFound) {
 		t.Errorf("Revoke of another's certificate: %v", err)
+	}
+	if _, err := s.Revoke(t.Context(), "none", ""); !fault.Is(err, fault.NotFound) {
+		t.Errorf("Revoke of nobody's: %v", err)
 	}
 	if c, err := s.CertificateByKey(t.Context(), foreign.KeyHash); err != nil || !c.Revoked.IsZero() {
 		t.Errorf("bob's certificate: %+v, %v", c, err)

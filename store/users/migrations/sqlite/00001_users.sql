@@ -49,11 +49,10 @@ CREATE TABLE client_certificates (
 	serial   TEXT    NOT NULL PRIMARY KEY,
 	guid     TEXT    NOT NULL REFERENCES users (guid) ON DELETE CASCADE,
 	device   TEXT    NOT NULL,
-	key_hash BLOB    NOT NULL,
+	key_hash BLOB    NOT NULL UNIQUE,
 	issued   INTEGER NOT NULL,
 	expires  INTEGER NOT NULL,
 	revoked  INTEGER NOT NULL                             -- 0: not revoked
 ) STRICT;
 CREATE INDEX certificates_user ON client_certificates (guid, issued);
-CREATE INDEX certificates_key ON client_certificates (key_hash, issued);
 CREATE INDEX certificates_expiry ON client_certificates (expires);
