@@ -226,8 +226,8 @@ func (h *Host) Close(ctx context.Context) error {
 	if h.closing.Swap(true) {
 		return nil
 	}
-	if err := h.life.Stop(ctx); ctx.Err() != nil {
-		return fault.Wrap("replica.Close", err) // something still runs and may use the store
+	if err := h.life.Stop(ctx); ctx.Err() != nil { // something may still run and use the store
+		return fault.New(fault.Timeout, "replica.Close", "the replication host did not stop in time; its log is left as it is").Because(err)
 	}
 	failed := h.life.Err()
 	if h.store.failure() == nil {
