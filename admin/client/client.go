@@ -75,10 +75,11 @@ const patience = 5 * time.Minute
 
 func dialRemote(t Target) (*conn, error) {
 	const op = "client.dial"
-	u, err := url.Parse(t.Server)
-	if err == nil && u.Scheme == "" {
-		u, err = url.Parse("https://" + t.Server)
+	address := t.Server
+	if !strings.Contains(address, "://") {
+		address = "https://" + address
 	}
+	u, err := url.Parse(address)
 	if err != nil || u.Scheme != "https" || u.Host == "" {
 		return nil, fault.Newf(fault.Invalid, op, "--server needs an address like https://sip.example.test:8443, not %q", t.Server).About("server")
 	}
@@ -97,8 +98,10 @@ func trusted(t Target) (*x509.CertPool, error) {
 	if err != nil {
 		roots = x509.NewCertPool()
 	}
-	if pem, err := os.ReadFile(filepath.Join(t.Data, "ca.pem")); err == nil {
-		roots.AppendCertsFromPEM(pem)
+	if t.Data != "" {
+		if pem, err := os.ReadFile(filepath.Join(t.Data, "ca.pem")); err == nil {
+			roots.AppendCertsFromPEM(pem)
+		}
 	}
 	if t.CA != "" {
 		pem, err := os.ReadFile(t.CA)
