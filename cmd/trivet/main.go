@@ -2,8 +2,6 @@
 // exchange for the product's clients. Real listeners name their versions and
 // cipher suites themselves and take neither.
 //
-//go:debug tls10server=1
-//go:debug tlsrsakex=1
 //go:debug tlsunsafeekm=1
 
 // Trivet is the one program of the deployment: a server of any role, and the

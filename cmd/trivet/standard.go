@@ -1,15 +1,8 @@
 package main
 
 import (
-	"context"
-	"io"
-	"log/slog"
-
-	"trivet/fault"
-	"trivet/kit/conf"
+	"trivet/role/frontend"
 )
 
 // standardEdition serves every role in this process.
-func standardEdition(context.Context, conf.Settings, *slog.Logger, io.Writer) error {
-	return fault.New(fault.Unsupported, "trivet.run", "this build carries no server role")
-}
+var standardEdition = frontend.Run

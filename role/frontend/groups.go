@@ -1,10 +1,13 @@
+// Package frontend is the Front End role: it opens the stores, starts the routing
+// groups, joins the services with the links they are reached by, and stops it all
+// in reverse. In the Standard Edition it is the whole server. Nothing is decided
+// here; what a request does is in the services, what is true is in rule/.
 package frontend
 
 import (
 	"context"
 	"fmt"
 	"io"
-	"time"
 
 	"trivet/fault"
 	"trivet/kit/clock"
@@ -86,6 +89,16 @@ func (g *groups) Propose(ctx context.Context, user uc.UserURI, cmd groupstate.Co
 	return result, err
 }
 
+// Propose has this group carry out cmd.
+func (x *group) Propose(ctx context.Context, cmd groupstate.Command) (any, error) {
+	return x.propose(ctx, cmd)
+}
+
+// Read runs f on the group's goroutine.
+func (x *group) Read(ctx context.Context, f func(*groupstate.State)) error {
+	return x.raft.Read(ctx, func() { f(x.state) })
+}
+
 func (x *group) propose(ctx context.Context, cmd groupstate.Command) (any, error) {
 	result, err := x.raft.Propose(ctx, groupstate.Encode(cmd))
 	if err != nil {
@@ -113,27 +126,25 @@ func (g *groups) Read(ctx context.Context, user uc.UserURI, f func(*groupstate.S
 	return x.raft.Read(ctx, func() { f(x.state) })
 }
 
-// Each calls f for every group.
-func (g *groups) Each(f func(uc.GroupID, *groupstate.State, *replica.Group)) {
-	for _, x := range g.all {
-		f(x.id, x.state, x.raft)
-	}
-}
-
-// ReadAll runs f on the goroutine of every group, one after the other.
-func (g *groups) ReadAll(ctx context.Context, f func(*groupstate.State)) error {
-	for _, x := range g.all {
-		if err := x.raft.Read(ctx, func() { f(x.state) }); err != nil {
-			return err
+// ReadMany calls f for every user of ours among users, visiting each group once.
+func (g *groups) ReadMany(ctx context.Context, users []uc.UserURI, f func(uc.UserURI, *groupstate.State)) error {
+	var by [groupCount][]uc.UserURI
+	for _, u := range users {
+		if id, ok := g.home(u); ok && int(id) <= len(by) {
+			by[id-1] = append(by[id-1], u)
 		}
 	}
-	return nil
-}
-
-// ProposeAll has every group carry out cmd.
-func (g *groups) ProposeAll(ctx context.Context, cmd groupstate.Command) error {
-	for _, x := range g.all {
-		if _, err := x.propose(ctx, cmd); err != nil {
+	for i, mine := range by {
+		if len(mine) == 0 {
+			continue
+		}
+		x := g.all[i]
+		err := x.raft.Read(ctx, func() {
+			for _, u := range mine {
+				f(u, x.state)
+			}
+		})
+		if err != nil {
 			return err
 		}
 	}
@@ -141,31 +152,3 @@ func (g *groups) ProposeAll(ctx context.Context, cmd groupstate.Command) error {
 }
 
 func (g *groups) now() int64 { return g.clock.Now().UnixMilli() }
-
-// sweepEvery is how often groups are asked whether something has expired. What a
-// client was promised to end at an instant may end this much later.
-const sweepEvery = time.Second
-
-// sweep ends what has expired: registrations, publications, subscriptions.
-func (g *groups) sweep(ctx context.Context) error {
-	tick := g.clock.NewTicker(sweepEvery)
-	defer tick.Stop()
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C():
-		}
-		for _, x := range g.all {
-			due := int64(0)
-			now := g.now()
-			err := x.raft.Read(ctx, func() { due, _ = x.state.NextExpiry() })
-			if err == nil && due != 0 && due <= now {
-				_, err = x.propose(ctx, &groupstate.Sweep{Now: now})
-			}
-			if err != nil && ctx.Err() == nil && !fault.Is(err, fault.Unavailable) && !fault.Is(err, fault.NoQuorum) {
-				return fault.Wrap("frontend.sweep", err)
-			}
-		}
-	}
-}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"sync"
 
+	"trivet/service/presence"
 	"trivet/store/users"
 	"trivet/uc"
 )
@@ -60,4 +61,23 @@ func (p *people) Home(a uc.UserURI) (uc.GroupID, bool) {
 		return 0, false
 	}
 	return u.RoutingGroup, u.RoutingGroup != 0
+}
+func (p *people) Person(a uc.UserURI) (presence.Card, bool) {
+	u := p.ByAddress(a)
+	if u == nil {
+		return presence.Card{}, false
+	}
+	return presence.Card{
+		DisplayName: u.DisplayName, FirstName: u.FirstName, LastName: u.LastName, Email: u.WindowsEmailAddress,
+		Title: u.Title, Company: u.Company, Department: u.Department, Office: u.Office,
+		WorkPhone: u.Phone, MobilePhone: u.MobilePhone, HomePhone: u.HomePhone, Others: u.OtherPhone, LineURI: u.LineURI,
+	}, true
+}
+
+// DisplayName is how others see the user, "" if nothing is known.
+func (p *people) DisplayName(_ context.Context, a uc.UserURI) string {
+	if u := p.ByAddress(a); u != nil {
+		return u.DisplayName
+	}
+	return ""
 }

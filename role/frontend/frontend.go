@@ -1,0 +1,421 @@
+package frontend
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"log/slog"
+	"net/netip"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/jcmturner/gokrb5/v8/keytab"
+
+	"trivet/fault"
+	"trivet/kit/clock"
+	"trivet/kit/conf"
+	"trivet/kit/life"
+	"trivet/kit/metric"
+	"trivet/link/httpd"
+	"trivet/link/pki"
+	"trivet/link/sipauth"
+	"trivet/link/sipmux"
+	"trivet/link/sipnotify"
+	"trivet/link/sipproxy"
+	"trivet/link/siptrans"
+	"trivet/replica"
+	"trivet/rule/groupstate"
+	"trivet/service/auth"
+	"trivet/service/contacts"
+	"trivet/service/im"
+	"trivet/service/presence"
+	"trivet/service/provision"
+	"trivet/service/registrar"
+	"trivet/store/users"
+	"trivet/uc"
+	"trivet/wire/sip"
+	"trivet/wire/soap"
+)
+
+// server is a running Front End.
+type server struct {
+	set     conf.Settings
+	log     *slog.Logger
+	clock   clock.Clock
+	life    *life.Group
+	metrics *metric.Registry
+	epoch   uint64
+	fqdn    uc.ServerFQDN
+	began   time.Time
+
+	store     *users.SQLite
+	people    *people
+	authority *pki.Authority
+	auth      *auth.Service
+	brake     sipauth.Brake
+	keytab    *keytab.Keytab
+	host      *replica.Host
+	groups    *groups
+
+	layer    *siptrans.Layer
+	gate     *sipauth.Authenticator
+	mux      handler
+	proxy    *sipproxy.Proxy
+	notifier *sipnotify.Notifier
+
+	registrar *registrar.Registrar
+	presence  *presence.Service
+	contacts  *contacts.Service
+	im        *im.Service
+
+	sipTLS, sipTCP, sipUDP, sipWS, https netip.AddrPort
+}
+
+// handler lets the transport layer exist before the route table that it serves.
+type handler struct{ *sipmux.Mux }
+
+// step is one part of the start.
+type step struct {
+	name string
+	do   func(context.Context) error
+}
+
+// steps are the start, from top to bottom; what a step needs was made above it.
+// What has to be stopped is registered by the step itself, so that the stop is
+// the same list backwards.
+func (s *server) steps() []step {
+	return []step{
+		{"data folder", s.openFolder},
+		{"directory", s.openDirectory},
+		{"certificates", s.openCertificates},
+		{"sign-in", s.openAuth},
+		{"routing groups", s.openGroups},
+		{"SIP layer", s.makeLayer},
+		{"services", s.makeServices},
+		{"route table", s.makeRoutes},
+		{"adoption of groups", s.adopt},
+		{"HTTPS", s.startHTTPS},
+		{"management", s.startManagement},
+		{"SIP listeners", s.listen},
+	}
+}
+
+// stopLimit is how long an orderly stop may take altogether.
+const stopLimit = 30 * time.Second
+
+// Run serves until ctx ends, then stops in order. out gets what a person at the
+// terminal wants to read, ending in the line that begins "ready".
+func Run(ctx context.Context, set conf.Settings, log *slog.Logger, out io.Writer) error {
+	s := &server{set: set, log: log, clock: clock.Real{}, metrics: metric.New(), fqdn: uc.ServerFQDN(set.FQDN), began: time.Now()}
+	s.life = life.New(context.WithoutCancel(ctx), log)
+	err := s.start(ctx)
+	if err == nil && set.Demo {
+		err = s.makeDemo(ctx, out)
+	}
+	if err == nil {
+		s.announce(out)
+		select {
+		case <-ctx.Done():
+			log.Info("stopping")
+		case <-s.life.Context().Done():
+			err = context.Cause(s.life.Context())
+		case <-s.host.Broken():
+			err = s.host.Err()
+		}
+	}
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
+	defer cancel()
+	return errors.Join(err, s.life.Stop(stop))
+}
+
+func (s *server) start(ctx context.Context) error {
+	for _, st := range s.steps() {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		begin := time.Now()
+		if err := st.do(ctx); err != nil {
+			return fault.Wrap("frontend.start "+st.name, err)
+		}
+		s.log.Debug("started", "part", st.name, "took", time.Since(begin))
+	}
+	return nil
+}
+
+func (s *server) path(name string) string { return filepath.Join(s.set.Data, name) }
+
+// openFolder makes the data folder, private to its owner, and counts the start.
+func (s *server) openFolder(context.Context) error {
+	if err := os.MkdirAll(s.set.Data, 0o700); err != nil {
+		return fault.Newf(fault.Unavailable, "frontend.openFolder", "the data folder %s cannot be made; choose another with --data", s.set.Data).Because(err)
+	}
+	var err error
+	s.epoch, err = nextEpoch(s.path("epoch"))
+	return err
+}
+
+// nextEpoch counts the starts of the server: connections of an earlier run are
+// told from those of this one by it.
+func nextEpoch(path string) (uint64, error) {
+	const op = "frontend.nextEpoch"
+	var n uint64
+	b, err := os.ReadFile(path)
+	if err == nil {
+		if _, err := fmt.Sscanf(string(b), "%d", &n); err != nil {
+			return 0, fault.Newf(fault.Invalid, op, "%s does not hold a number; remove the file", path)
+		}
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return 0, fault.Wrap(op, err)
+	}
+	n++
+	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+	if err != nil {
+		return 0, fault.Wrap(op, err)
+	}
+	_, err = fmt.Fprintln(f, n)
+	err = errors.Join(err, f.Sync(), f.Close())
+	if err == nil {
+		err = os.Rename(path+".new", path)
+	}
+	return n, fault.Wrap(op, err)
+}
+
+func (s *server) openDirectory(ctx context.Context) error {
+	store, err := users.OpenSQLite(ctx, s.path("users.db"), users.Options{Groups: groupCount})
+	if err != nil {
+		return err
+	}
+	s.store = store
+	s.life.Add("directory", 5*time.Second, func(context.Context) error { return store.Close() })
+	if s.people, err = loadPeople(ctx, store); err != nil {
+		return err
+	}
+	store.OnChange(s.userChanged)
+	return nil
+}
+
+func (s *server) openCertificates(context.Context) error {
+	listen, err := netip.ParseAddr(s.set.Listen)
+	if err != nil {
+		return fault.Wrap("frontend.openCertificates", err)
+	}
+	s.authority, err = pki.Open(pki.Config{
+		Dir: s.set.Data, Clock: s.clock, Log: s.log, Clients: auth.Ledger{Store: s.store},
+		Names: pki.Names{Server: s.fqdn, Pool: uc.PoolFQDN(s.fqdn), Domains: []string{s.set.Domain}, Addrs: []netip.Addr{listen}},
+	})
+	if err != nil {
+		return err
+	}
+	s.life.Add("certificates", time.Second, func(context.Context) error { return s.authority.Close() })
+	s.life.Go("certificate renewal", s.authority.Run)
+	return nil
+}
+
+func (s *server) openAuth(context.Context) error {
+	if err := s.loadKeytab(); err != nil {
+		return err
+	}
+	seal, err := s.authority.Secret("seal", 32)
+	if err != nil {
+		return err
+	}
+	ticket, err := s.authority.Secret("webticket", 32)
+	if err != nil {
+		return err
+	}
+	s.brake = sipauth.NewBrakes()
+	label, _, _ := strings.Cut(s.set.Domain, ".")
+	s.auth, err = auth.New(auth.Config{
+		Directory: s.store, Certificates: s.authority, SealKey: seal, TicketKey: ticket, Brake: s.brake,
+		Server: s.set.FQDN, Domains: []string{s.set.Domain}, Logins: []string{label, s.set.Domain},
+		WebHost: hostPort(s.set.FQDN, s.set.HTTPS), WebHosts: s.webHosts(),
+		Inside: soap.Access{FQDN: s.set.FQDN, Port: port(s.set.SIP.TLS)},
+		Keytab: s.currentKeytab, NTLM: true, Clock: s.clock, Log: s.log,
+	})
+	return err
+}
+
+// webHosts are the names under which the web services are reached.
+func (s *server) webHosts() []string {
+	return []string{s.set.FQDN, "localhost", "127.0.0.1", s.set.Listen, "lyncdiscover." + s.set.Domain, "lyncdiscoverinternal." + s.set.Domain, "sip." + s.set.Domain}
+}
+
+func (s *server) loadKeytab() error {
+	name := s.set.Kerberos.Keytab
+	if name == "" {
+		return nil
+	}
+	if !filepath.IsAbs(name) {
+		name = s.path(name)
+	}
+	kt, err := keytab.Load(name)
+	if err != nil {
+		return fault.Newf(fault.Invalid, "frontend.loadKeytab", "kerberos.keytab: %s is not a keytab that can be read", name).Because(err)
+	}
+	s.keytab = kt
+	return nil
+}
+
+func (s *server) currentKeytab() *keytab.Keytab { return s.keytab }
+
+func (s *server) openGroups(ctx context.Context) error {
+	host, err := replica.Open(context.WithoutCancel(ctx), replica.Config{Dir: s.path("groups"), Log: s.log, Clock: s.clock})
+	if err != nil {
+		return err
+	}
+	s.host = host
+	s.life.Add("routing groups", 10*time.Second, host.Close)
+	s.groups, err = startGroups(ctx, host, s.people.Home, s.clock)
+	return err
+}
+
+func (s *server) makeLayer(context.Context) error {
+	s.layer = siptrans.New(siptrans.Config{
+		Handler: &s.mux, Log: s.log, First: s.set.Limits.SignInTime,
+		Limits: sip.Limits{Head: sip.DefaultLimits.Head, Body: s.set.Limits.MessageBytes, Headers: sip.DefaultLimits.Headers},
+	})
+	s.life.Add("SIP", 10*time.Second, s.layer.Close)
+	s.notifier = sipnotify.New(sipnotify.Config{
+		Link: s.layer, Locate: func(u uc.UserURI) []groupstate.Binding { return s.registrar.Locate(u) },
+		Server: s.fqdn, Epoch: s.epoch, Host: s.set.FQDN, Port: port(s.set.SIP.TLS), Gone: s.watcherGone,
+	})
+	s.proxy = sipproxy.New(sipproxy.Config{Layer: s.layer})
+	return nil
+}
+
+// watcherGone ends the subscription of a watcher that does not know it any more.
+func (s *server) watcherGone(user uc.UserURI, sub *groupstate.Subscription) {
+	s.life.Go("end of a subscription", func(ctx context.Context) error {
+		_, err := s.groups.Propose(ctx, user, &groupstate.Unsubscribe{
+			User: user, Endpoint: sub.Endpoint, Now: s.groups.now(), ID: sub.ID, Reason: groupstate.ClientCrashed,
+		})
+		if err != nil && !fault.Is(err, fault.Gone) && ctx.Err() == nil {
+			s.log.Debug("a subscription could not be ended", "err", err)
+		}
+		return nil
+	})
+}
+
+func (s *server) makeServices(context.Context) error {
+	s.registrar = registrar.New(registrar.Config{
+		Groups: s.groups, Link: s.layer, Life: s.life, Clock: s.clock, Log: s.log,
+		FQDN: s.fqdn, Epoch: s.epoch, MaxEndpoints: s.set.Limits.Endpoints,
+		Describe: func(res *sip.Message) { s.mux.Describe(res) },
+	})
+	s.presence = presence.New(presence.Config{
+		Groups: s.groups, Directory: s.people, Notifier: s.notifier, Life: s.life, Clock: s.clock, Log: s.log,
+		Policy: presence.Policy{MaxPromptedSubscriber: promptedSubscribers},
+	})
+	s.contacts = contacts.New(contacts.Config{Groups: s.groups, Directory: s.people, Limits: limits{s.set.Limits.Contacts}, Notifier: s.notifier, Log: s.log})
+	s.im = im.New(im.Config{
+		Layer: s.layer, Proxy: s.proxy, Epoch: s.epoch, FQDN: s.set.FQDN, Port: port(s.set.SIP.TLS),
+		Known: func(u uc.UserURI) bool { return s.people.ByAddress(u) != nil }, Locate: s.locate,
+	})
+	s.gate = sipauth.New(sipauth.Config{
+		Accounts: s.auth, Policy: s.signInPolicy, FQDN: s.set.FQDN, Domain: s.set.Domain, STSURI: s.auth.STSURI(),
+		Keytab: s.currentKeytab, Certificate: s.tlsdskCertificate, Brake: s.brake, Clock: s.clock, Log: s.log,
+	})
+	return nil
+}
+
+// promptedSubscribers is MaxPromptedSubscriber of the product's default policy.
+const promptedSubscribers = 200
+
+// limits are the policies that are the same for everybody in this edition.
+type limits struct{ contacts int }
+
+func (l limits) MaxContacts(uc.UserURI) int          { return l.contacts }
+func (limits) MaxPromptedSubscribers(uc.UserURI) int { return promptedSubscribers }
+
+// locate finds the endpoint that a request URI names, or all of the user.
+func (s *server) locate(user uc.UserURI, requestURI string) []groupstate.Binding {
+	all := s.registrar.Locate(user)
+	if b := registrar.ByGRUU(all, requestURI); b != nil {
+		return []groupstate.Binding{*b}
+	}
+	return all
+}
+
+func (s *server) signInPolicy() sipauth.Policy {
+	return sipauth.Policy{UseNtlm: true, UseKerberos: true, UseCertificate: true, UseDigest: true, DigestMD5: s.set.Digest.MD5}
+}
+
+func (s *server) tlsdskCertificate() *tls.Certificate {
+	c, err := s.authority.Source(pki.TLSDSK)(nil)
+	if err != nil {
+		return nil
+	}
+	return c
+}
+
+func (s *server) makeRoutes(context.Context) error {
+	var routes []sipmux.Route
+	for _, of := range [][]sipmux.Route{
+		s.registrar.Routes(), s.presence.Routes(), s.contacts.Routes(), s.im.Routes(),
+		provision.New(s.provisioning, "<sip:"+hostPort(s.set.FQDN, s.set.SIP.TLS)+";transport=tls>").Routes(),
+	} {
+		routes = append(routes, of...)
+	}
+	var err error
+	s.mux.Mux, err = sipmux.New(sipmux.Config{Routes: routes, Auth: s.gate, FQDN: s.set.FQDN, Log: s.log})
+	return err
+}
+
+// adopt lets every service learn what the groups hold and follow what happens.
+func (s *server) adopt(ctx context.Context) error {
+	for _, x := range s.groups.all {
+		if err := x.Read(ctx, func(state *groupstate.State) {
+			s.presence.Adopt(state)
+			s.im.Adopt(state)
+			x.raft.Observe(func(index uint64, events []any) {
+				s.registrar.Observe(index, events)
+				s.im.Observe(state, events)
+				s.presence.Observe(state, events)
+			})
+		}); err != nil {
+			return err
+		}
+		if err := s.registrar.Adopt(ctx, x); err != nil {
+			return err
+		}
+		if err := x.raft.Feed("contacts", s.contacts.Feed(x)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *server) listen(ctx context.Context) error {
+	tlsConf := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.authority.GetCertificate, CipherSuites: httpd.Ciphers()}
+	for _, l := range []struct {
+		network string
+		addr    conf.Address
+		bound   *netip.AddrPort
+	}{
+		{"tls", s.set.SIP.TLS, &s.sipTLS}, {"tcp", s.set.SIP.TCP, &s.sipTCP}, {"udp", s.set.SIP.UDP, &s.sipUDP}, {"ws", s.set.SIP.WS, &s.sipWS},
+	} {
+		if l.addr.Off() {
+			continue
+		}
+		at, err := s.layer.Listen(ctx, siptrans.Listener{Network: l.network, Addr: string(l.addr), TLS: tlsConf})
+		if err != nil {
+			return fault.Newf(fault.Unavailable, "frontend.listen", "cannot listen for SIP/%s on %s; choose another address with --sip-%s", strings.ToUpper(l.network), l.addr, l.network).Because(err)
+		}
+		*l.bound = at
+	}
+	return nil
+}
+
+func port(a conf.Address) int {
+	if ap, err := netip.ParseAddrPort(string(a)); err == nil {
+		return int(ap.Port())
+	}
+	return 0
+}
+
+func hostPort(host string, a conf.Address) string { return fmt.Sprintf("%s:%d", host, port(a)) }
