@@ -86,6 +86,8 @@ func TestBlockAndUnblock(t *testing.T) {
 	b.AwaitStatus(t, alice, pidgin.Offline)
 	c.AwaitStatus(t, alice, pidgin.Available) // nobody else notices
 	laptop.AwaitBuddy(t, bob, "being blocked", func(b pidgin.Buddy) bool { return b.Blocked })
+	b.Send(t, alice, "may I?")
+	b.AwaitEvent(t, "im-failed", "who", alice)
 	a.Unblock(t, mailbox(bob))
 	b.AwaitStatus(t, alice, pidgin.Available)
 	laptop.AwaitBuddy(t, bob, "not being blocked", func(b pidgin.Buddy) bool { return !b.Blocked })

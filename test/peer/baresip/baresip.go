@@ -37,7 +37,7 @@ type Account struct {
 	Password     string
 	Server       string   // address:port of the server
 	Transport    string   // "udp", "tcp" or "tls"
-	CA           string   // PEM file of the authority that must have signed the server's certificate
+	CA           string   // PEM file of the authority it is told to trust; 1.0 takes any certificate all the same
 	Contacts     []string // user@domain; their presence is watched
 	Publish      bool     // publish the own presence
 }
@@ -88,7 +88,7 @@ func (a *Account) config(control string) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "sip_listen 127.0.0.1:0\nnet_interface 127.0.0.1\nctrl_tcp_listen %s\n", control)
 	if a.CA != "" {
-		fmt.Fprintf(&b, "sip_cafile %s\nsip_verify_server yes\n", a.CA)
+		fmt.Fprintf(&b, "sip_cafile %s\n", a.CA)
 	}
 	b.WriteString("module_path /usr/lib/baresip/modules\n")
 	for _, m := range []string{"account", "contact", "menu", "presence", "ctrl_tcp", "stdio"} {

@@ -37,3 +37,11 @@ func TestWrongPassword(t *testing.T) {
 	p := Start(t, Account{User: "alice", Domain: "example.test", Password: "wrong", Server: s.Addr, Transport: "tcp"})
 	p.Refused(t)
 }
+
+func TestTLS(t *testing.T) {
+	t.Parallel()
+	s := stub.Start(t)
+	addr, ca := s.TLS(t)
+	account := Account{User: "alice", Domain: "example.test", Password: "secret", Server: addr, Transport: "tls", CA: ca}
+	Start(t, account).Registered(t)
+}

@@ -31,6 +31,26 @@ func TestUnknownNamesStayUnknown(t *testing.T) {
 	}
 }
 
+func TestCertificates(t *testing.T) {
+	t.Parallel()
+	s := stub.Start(t)
+	addr, ca := s.TLS(t)
+	account := Account{SignIn: "alice@example.test", Password: "x", Transport: "tls", Server: stub.Host + ":5061",
+		Names: map[string]string{stub.Host: "127.0.0.1"}, Routes: map[string]string{"127.0.0.1:5061": addr}}
+
+	distrustful := Start(t, account)
+	distrustful.Connect(t)
+	distrustful.ConnectionError(t)
+
+	account.CA = ca
+	trusting := Start(t, account).SignOn(t)
+	trusting.Refute(t, "question", Is("request"))
+
+	account.CA, account.TrustAny = "", true
+	careless := Start(t, account).SignOn(t)
+	careless.AwaitEvent(t, "request", "title", "SSL Certificate Verification")
+}
+
 // friends are two clients of one stub that have each other as contacts.
 func friends(t *testing.T) (alice, bob *Client, s *stub.Server) {
 	s = stub.Start(t)

@@ -54,12 +54,20 @@ func Start(t testing.TB) *Server {
 	if err != nil {
 		t.Fatal(err)
 	}
+	s.accept(t, stream)
+	done := make(chan struct{})
+	go func() { defer close(done); s.datagrams(packets) }()
+	t.Cleanup(func() { packets.Close(); <-done })
+	return s
+}
+
+// accept serves the connections of a listener until the test ends.
+func (s *Server) accept(t testing.TB, l net.Listener) {
 	var running sync.WaitGroup
 	var open sync.Map
-	running.Go(func() { s.datagrams(packets) })
 	running.Go(func() {
 		for {
-			c, err := stream.Accept()
+			c, err := l.Accept()
 			if err != nil {
 				return
 			}
@@ -68,12 +76,10 @@ func Start(t testing.TB) *Server {
 		}
 	})
 	t.Cleanup(func() {
-		stream.Close()
-		packets.Close()
+		l.Close()
 		open.Range(func(c, _ any) bool { c.(net.Conn).Close(); return true })
 		running.Wait()
 	})
-	return s
 }
 
 // Methods returns the methods of all requests so far.
