@@ -156,9 +156,12 @@ static void act_buttons(Question *q, gboolean yes, JsonObject *answer)
 static gboolean certificate_answer(gpointer number)
 {
 	Question *q = g_hash_table_lookup(questions, number);
+	JsonObject *answer = json_object_new();
 
+	json_object_set_string_member(answer, "choice", trusting ? "Accept" : "Reject");
 	if (q)
-		settle(q, trusting, NULL);
+		settle(q, trusting, answer);
+	json_object_unref(answer);
 	return G_SOURCE_REMOVE;
 }
 
@@ -176,7 +179,7 @@ static void *buttons(const char *title, const char *primary, const char *seconda
 		q->buttons[i] = va_arg(actions, GCallback);
 	}
 	announce(q, title, primary, secondary);
-	if (title && strstr(title, "Certificate"))
+	if (title && strstr(title, "Certificate") && g_strv_contains((const char *const *)q->labels, "Accept"))
 		g_idle_add(certificate_answer, GUINT_TO_POINTER(q->number));
 	return q;
 }
