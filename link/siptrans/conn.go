@@ -170,14 +170,24 @@ func (c *Conn) Reason() string {
 
 // Close ends the connection; its transactions fail with fault.Unavailable. What
 // was sent before is still handed to the kernel. Only the first reason counts.
-func (c *Conn) Close(reason string) {
+func (c *Conn) Close(reason string) { c.close(reason) }
+
+// closeSlow closes c because its peer does not read.
+func (c *Conn) closeSlow(reason string) {
+	if c.close(reason) {
+		c.layer.stats.slow.Add(1)
+	}
+}
+
+// close reports whether it was the one to end the connection.
+func (c *Conn) close(reason string) bool {
 	if c.sock != nil && !c.dead.Load() {
 		c.flush()
 	}
 	c.vmu.Lock()
 	if c.dead.Swap(true) {
 		c.vmu.Unlock()
-		return
+		return false
 	}
 	c.reason = reason
 	calls := c.onClose
@@ -198,6 +208,7 @@ func (c *Conn) Close(reason string) {
 	for _, f := range calls {
 		f()
 	}
+	return true
 }
 
 // forget takes c out of the tables.

@@ -182,10 +182,7 @@ func (c *Conn) attach(nc net.Conn) (err error) {
 	if c.sock, err = newSock(nc, c.layer); err != nil {
 		return err
 	}
-	c.sock.fail = func(reason string) {
-		c.layer.stats.slow.Add(1)
-		c.Close(reason)
-	}
+	c.sock.fail = c.closeSlow
 	return nil
 }
 

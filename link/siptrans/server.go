@@ -111,16 +111,30 @@ func (t *ServerTx) answer(b *Batch, res *sip.Message) {
 	c.tmu.Lock()
 	do := t.machine.Step(&c.layer.timers, c.layer.now(), siptxn.ResponseInput(res.Status))
 	c.tmu.Unlock()
-	if do.Has(siptxn.Send) {
-		sent, err := c.send(b, res, c.udp != nil)
-		if err != nil && res.Status >= 200 && c.udp != nil { // RFC 3261 18.1.1: too long for the transport
-			sent, _ = c.send(b, t.tooLong(), true)
-		}
-		c.tmu.Lock()
-		t.last = sent
-		c.tmu.Unlock()
+	switch {
+	case !do.Has(siptxn.Send):
+	case c.udp != nil:
+		t.answerDatagram(res)
+	default:
+		c.send(b, res, false)
 	}
 	t.after(do)
+}
+
+// answerDatagram keeps the bytes for retransmissions before it sends them: the
+// next one may come at once.
+func (t *ServerTx) answerDatagram(res *sip.Message) {
+	c := t.conn
+	raw, err := c.pack(res)
+	if err != nil { // RFC 3261 18.1.1: too long for the transport
+		if raw, err = c.pack(t.tooLong()); err != nil {
+			return
+		}
+	}
+	c.tmu.Lock()
+	t.last = raw
+	c.tmu.Unlock()
+	c.udp.write(raw, c.remote)
 }
 
 func (t *ServerTx) tooLong() *sip.Message {

@@ -14,8 +14,8 @@ import (
 const maxDatagram = 65507
 
 // udpIdle is how long a remote address is remembered after its last datagram, and
-// udpHeld when something hangs on it (Conn.SetValue, Conn.OnClose): a client
-// behind a NAT registers for an hour at most.
+// udpHeld when it is trusted and something hangs on it (Conn.SetValue,
+// Conn.OnClose): a client behind a NAT registers for an hour at most.
 const (
 	udpIdle = 64 * time.Second
 	udpHeld = 2 * time.Hour
@@ -102,9 +102,14 @@ func (u *udpSocket) peer(a netip.AddrPort) *Conn {
 	u.mu.Lock()
 	p := u.peers[a]
 	if p == nil && l.cfg.UDPPeers > 0 && len(u.peers) >= l.cfg.UDPPeers {
+		old := u.stranger()
 		u.mu.Unlock()
 		l.stats.rejected.Add(1)
-		return nil
+		if old == nil {
+			return nil
+		}
+		old.Close("another address needs the place")
+		return u.peer(a)
 	}
 	if p != nil {
 		p.seen = l.now()
@@ -122,6 +127,25 @@ func (u *udpSocket) peer(a netip.AddrPort) *Conn {
 	return c
 }
 
+// stranger picks one of a few peers that have not signed in, the longest silent:
+// forged addresses push each other out, not our users. mu is held.
+func (u *udpSocket) stranger() *Conn {
+	var old *udpPeer
+	looked := 0
+	for _, p := range u.peers {
+		if !p.conn.safe.Load() && (old == nil || p.seen < old.seen) {
+			old = p
+		}
+		if looked++; looked == 16 {
+			break
+		}
+	}
+	if old == nil {
+		return nil
+	}
+	return old.conn
+}
+
 // ring looks whether the peer has been silent long enough to be forgotten.
 func (p *udpPeer) ring(now time.Duration) {
 	c := p.conn
@@ -130,7 +154,7 @@ func (p *udpPeer) ring(now time.Duration) {
 	}
 	c.vmu.Lock()
 	idle := udpIdle
-	if len(c.values) > 0 || len(c.onClose) > 0 {
+	if c.safe.Load() && len(c.values)+len(c.onClose) > 0 {
 		idle = udpHeld
 	}
 	c.vmu.Unlock()

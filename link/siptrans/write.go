@@ -23,10 +23,10 @@ func (l *Layer) SendIn(b *Batch, c *Conn, m *sip.Message) error {
 // send signs and writes m; with keep it returns a copy of the bytes, for
 // retransmission.
 func (c *Conn) send(b *Batch, m *sip.Message, keep bool) (sent []byte, err error) {
-	c.count(m)
 	if c.udp != nil {
-		return c.sendDatagram(m, keep)
+		return c.sendDatagram(m)
 	}
+	c.count(m)
 	c.omu.Lock()
 	if c.dead.Load() {
 		c.omu.Unlock()
@@ -137,28 +137,32 @@ func (c *Conn) emit(b []byte) (err error) {
 
 func (c *Conn) writeFailed(err error) {
 	if errors.Is(err, errQueue) {
-		c.layer.stats.slow.Add(1)
-		c.Close("the output queue is full, the peer does not read")
+		c.closeSlow("the output queue is full, the peer does not read")
 		return
 	}
 	c.Close("writing failed: " + err.Error())
 }
 
 // sendDatagram writes m to the UDP peer.
-func (c *Conn) sendDatagram(m *sip.Message, keep bool) (sent []byte, err error) {
-	p := borrowOutput()
-	defer returnOutput(p)
+func (c *Conn) sendDatagram(m *sip.Message) ([]byte, error) {
+	raw, err := c.pack(m)
+	if err != nil {
+		return nil, err
+	}
+	return raw, c.udp.write(raw, c.remote)
+}
+
+// pack counts, signs and serialises m as one datagram.
+func (c *Conn) pack(m *sip.Message) ([]byte, error) {
+	c.count(m)
 	c.omu.Lock()
 	if c.signer != nil {
 		c.signer.Sign(m)
 	}
 	c.omu.Unlock()
-	*p = m.Append(*p)
-	if len(*p) > maxDatagram {
+	raw := m.Append(make([]byte, 0, 1500))
+	if len(raw) > maxDatagram {
 		return nil, fault.New(fault.Limit, "siptrans.Send", "the message does not fit a datagram; the client should use TCP or TLS")
 	}
-	if keep {
-		sent = append(sent, *p...)
-	}
-	return sent, c.udp.write(*p, c.remote)
+	return raw, nil
 }
