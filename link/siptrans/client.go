@@ -81,7 +81,7 @@ func (l *Layer) Relay(b *Batch, c *Conn, req *sip.Message, params string, sink S
 	l.wheel(c.id).set(&t.alarm, t.machine.Wake())
 	c.tmu.Unlock()
 
-	sent, err := c.send(b, req, c.udp != nil)
+	sent, err := c.send(b, req)
 	c.tmu.Lock()
 	t.sending, t.sent = false, sent
 	if err == nil {
@@ -168,7 +168,7 @@ func (t *ClientTx) rest(do siptxn.Do) {
 // act does what the machine asks for.
 func (t *ClientTx) act(b *Batch, do siptxn.Do, res *sip.Message) {
 	if do.Has(siptxn.SendAck) {
-		t.conn.send(b, t.ackOf(res), false)
+		t.conn.send(b, t.ackOf(res))
 	}
 	if do.Has(siptxn.Up) {
 		t.sink.Response(b, t, res, nil)
@@ -229,7 +229,7 @@ func (t *ClientTx) ackOf(res *sip.Message) *sip.Message {
 func (t *ClientTx) sendCancel() {
 	c := t.conn
 	m := t.sibling("CANCEL", t.req.Get("To"))
-	sent, err := c.send(nil, m, c.udp != nil)
+	sent, err := c.send(nil, m)
 	if err == nil && sent != nil {
 		c.layer.repeatCancel(t, sent)
 	}

@@ -66,7 +66,7 @@ func (l *Layer) refuse(c *Conn, m *sip.Message, status int, why string) {
 	if !m.IsRequest() || m.Method == "ACK" || !answerable(m) {
 		return
 	}
-	c.send(nil, refusal(m, status, why), false)
+	c.send(nil, refusal(m, status, why))
 }
 
 // refusal makes the answer; why goes into a Warning 399 (RFC 3261 20.43).
@@ -99,5 +99,5 @@ func (l *Layer) overload(t *ServerTx) {
 	res := refusal(t.req, 503, "")
 	mid := max(int64(l.cfg.RetryAfter/time.Second), 1)
 	res.Add("Retry-After", strconv.FormatInt(max(mid/2+rand.Int64N(mid+1), 1), 10))
-	t.conn.send(t.batch, res, false)
+	t.conn.send(t.batch, res)
 }

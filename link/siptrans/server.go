@@ -93,7 +93,7 @@ func (t *ServerTx) RespondIn(b *Batch, res *sip.Message) {
 		return
 	}
 	if t.plain {
-		t.conn.send(b, res, false)
+		t.conn.send(b, res)
 		return
 	}
 	t.answer(b, res)
@@ -116,7 +116,7 @@ func (t *ServerTx) answer(b *Batch, res *sip.Message) {
 	case c.udp != nil:
 		t.answerDatagram(res)
 	default:
-		c.send(b, res, false)
+		c.send(b, res)
 	}
 	t.after(do)
 }
@@ -166,7 +166,7 @@ func (t *ServerTx) ring(now time.Duration) {
 	case do.Has(siptxn.Send) && last != nil:
 		c.resend(nil, last)
 	case do.Has(siptxn.SendTrying):
-		sent, _ := c.send(nil, sip.NewResponse(t.req, 100, ""), c.udp != nil)
+		sent, _ := c.send(nil, sip.NewResponse(t.req, 100, ""))
 		c.tmu.Lock()
 		if t.last == nil {
 			t.last = sent
@@ -345,7 +345,7 @@ func (l *Layer) cancelled(c *Conn, b *Batch, m *sip.Message, via topVia) {
 		}
 		res.Set("To", to+";tag="+tag)
 	}
-	c.send(b, res, false)
+	c.send(b, res)
 	if t != nil && !t.Answered() {
 		t.cancel()
 	}

@@ -10,19 +10,18 @@ import (
 // Send writes m to c without a transaction (ACK of a 2xx, BENOTIFY, a response
 // of somebody else's transaction).
 func (l *Layer) Send(c *Conn, m *sip.Message) error {
-	_, err := c.send(nil, m, false)
+	_, err := c.send(nil, m)
 	return err
 }
 
 // SendIn is Send with the output held back by b.
 func (l *Layer) SendIn(b *Batch, c *Conn, m *sip.Message) error {
-	_, err := c.send(b, m, false)
+	_, err := c.send(b, m)
 	return err
 }
 
-// send signs and writes m; with keep it returns a copy of the bytes, for
-// retransmission.
-func (c *Conn) send(b *Batch, m *sip.Message, keep bool) (sent []byte, err error) {
+// send signs and writes m. For UDP it returns the bytes, for retransmission.
+func (c *Conn) send(b *Batch, m *sip.Message) (sent []byte, err error) {
 	if c.udp != nil {
 		return c.sendDatagram(m)
 	}
@@ -36,17 +35,13 @@ func (c *Conn) send(b *Batch, m *sip.Message, keep bool) (sent []byte, err error
 		c.signer.Sign(m)
 	}
 	p := c.output()
-	from := len(*p)
 	if c.ws {
-		*p, from = appendFrame(*p, m)
+		*p = appendFrame(*p, m)
 	} else {
 		*p = m.Append(*p)
 	}
-	if keep {
-		sent = append(sent, (*p)[from:]...)
-	}
 	c.settle(b)
-	return sent, nil
+	return nil, nil
 }
 
 func (c *Conn) count(m *sip.Message) {

@@ -93,13 +93,12 @@ func appendFrameHead(b []byte, opcode byte, n int) []byte {
 	return binary.BigEndian.AppendUint64(append(b, 127), uint64(n))
 }
 
-// appendFrame writes m as one frame and returns where m begins in it.
-func appendFrame(b []byte, m *sip.Message) ([]byte, int) {
+// appendFrame writes m as one frame.
+func appendFrame(b []byte, m *sip.Message) []byte {
 	p := borrowOutput()
 	defer returnOutput(p)
 	*p = m.Append(*p)
-	b = appendFrameHead(b, wsText, len(*p))
-	return append(b, *p...), len(b)
+	return append(appendFrameHead(b, wsText, len(*p)), *p...)
 }
 
 // feedFrames takes bytes of a WebSocket stream.
