@@ -27,7 +27,11 @@ func (x *Bind) apply(t *turn) (any, error) {
 		i := e.user.bound(c.Endpoint)
 		if c.Lifetime > 0 {
 			r.note(e.user.bindings, i, x.Flow)
+			moved := c.Lync && i >= 0 && e.user.bindings[i].Flow != x.Flow
 			t.bind(e, x.binding(t, e.user, c, i), i)
+			if moved {
+				t.endSubscriptions(e, func(s *Subscription) bool { return s.Endpoint == c.Endpoint && s.Flow != x.Flow }, ClientCrashed)
+			}
 		} else if i >= 0 {
 			r.Removed = append(r.Removed, e.user.bindings[i])
 			t.unbind(e, r.Removed[len(r.Removed)-1:], ClientInitiated, x.Now)

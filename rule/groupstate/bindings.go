@@ -60,7 +60,7 @@ const (
 	UnknownReason        Reason = 0
 	ClientInitiated      Reason = 1
 	RegistrationExpired  Reason = 2
-	ClientCrashed        Reason = 3 // the connection was lost and the client did not come back
+	ClientCrashed        Reason = 3 // the connection was lost and the client did not come back over it
 	AttributesChanged    Reason = 4 // disabled, removed, forced
 	PreferredRegistrar   Reason = 5
 	LegacySurvivableMode Reason = 6
@@ -70,7 +70,8 @@ const (
 // by the rules of RFC 3261 10.3: the same endpoint again replaces what was
 // there; within one Call-ID the CSeq must grow (else fault.Stale). For Lync clients
 // only on one connection: those started in the same second use the same Call-ID.
-// More than Max endpoints: fault.Limit. Result: BindResult.
+// A Lync client that comes over another connection begins all its dialogs anew, so
+// its subscriptions over others end; SIP clients keep theirs. More than Max endpoints: fault.Limit. Result: BindResult.
 type Bind struct {
 	User      uc.UserURI
 	Now       int64

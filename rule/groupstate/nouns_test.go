@@ -135,8 +135,49 @@ func TestClientStartedAgainWithinASecond(t *testing.T) {
 	if r := must[BindResult](b, x); len(r.Replaced) != 1 {
 		t.Errorf("same names on another connection: %+v", r)
 	}
-	if r := must[SubscribeResult](b, sub); r.New || r.Subscription.Dialog.LocalTag != "l2" {
+	if r := must[SubscribeResult](b, sub); !r.New || r.Subscription.Dialog.LocalTag != "l2" {
 		t.Errorf("same names on another connection: %+v", r.Subscription)
+	}
+}
+
+func TestSubscriptionsOfALyncClientThatReconnects(t *testing.T) {
+	b := newBench(t)
+	bind := func(endpoint uc.EndpointID, lync bool, conn uint32) *Bind {
+		x := bindOf(endpoint, conn, 1000)
+		x.Contacts[0].Lync = lync
+		return x
+	}
+	subscribe := func(endpoint uc.EndpointID, callID string, flow Flow) {
+		must[SubscribeResult](b, &Subscribe{User: alice, Endpoint: endpoint, Now: 1000, Lifetime: 5000, Event: "presence", Flow: flow,
+			Dialog: Dialog{CallID: callID, LocalTag: "l", RemoteTag: "r", RemoteCSeq: 1}, Targets: []uc.UserURI{bob}})
+	}
+	left := func() (ids string) {
+		for _, s := range b.s.User(alice).Subscriptions() {
+			ids += s.Dialog.CallID
+		}
+		return ids
+	}
+	lync, phone := bind("e1", true, 1), bind("e2", false, 1)
+	must[BindResult](b, lync)
+	must[BindResult](b, phone)
+	subscribe("e1", "a", lync.Flow)
+	subscribe("e1", "b", lync.Flow)
+	subscribe("e2", "c", phone.Flow)
+	again := *lync
+	again.CSeq = 5
+	must[BindResult](b, &again)
+	if left() != "abc" {
+		t.Errorf("after a refresh on the same connection: %s", left())
+	}
+	moved := bind("e1", true, 2)
+	subscribe("e1", "d", moved.Flow) // faster than its REGISTER
+	must[BindResult](b, moved)
+	if e := event[SubscriptionChanged](b); e.Change != SubscriptionEnded || e.Subscription.Dialog.CallID != "a" || left() != "cd" {
+		t.Errorf("after another connection: %+v, left %s", e, left())
+	}
+	must[BindResult](b, bind("e2", false, 2))
+	if left() != "cd" {
+		t.Errorf("a SIP client keeps its subscriptions: left %s", left())
 	}
 }
 
