@@ -33,7 +33,7 @@ var floors = []struct{ pkg, may string }{
 	{"role", "fault uc rule/ kit/"},
 	{"admin", "fault uc wire/ rule/ kit/ link/ admin"},
 	{"cmd/", "fault uc kit/ link/ role admin"},
-	{"bench", "fault uc kit/ wire/ bench"},
+	{"bench", "fault uc rule/ kit/ store/ link/ service/ bench"},
 	{"test/", "fault uc wire/ rule/ kit/ store/ replica link/ service/ role admin test/"},
 }
 

@@ -75,10 +75,19 @@ func (s *Service) MakeSecrets(ctx context.Context, u *directory.User, password s
 	if err := directory.CheckPassword(u, password); err != nil {
 		return c, fault.Wrap(op, err)
 	}
-	var err error
-	if c.Argon2id, err = s.work.hash(ctx, password); err != nil {
+	phc, err := s.work.hash(ctx, password)
+	if err != nil {
 		return c, fault.Wrap(op, err)
 	}
+	c = s.SIPSecrets(u, password)
+	c.Argon2id = phc
+	return c, nil
+}
+
+// SIPSecrets computes what NTLM and Digest need and leaves Argon2id out: for
+// accounts that never sign in to a web service, and for many at once, since it
+// costs microseconds. The password is not checked.
+func (s *Service) SIPSecrets(u *directory.User, password string) (c users.Secrets) {
 	nt := ntlm.NewHash(password)
 	c.NTHash = s.vault.seal(ntSecret, u.GUID, nt[:])
 	var strong, weak []byte
@@ -90,7 +99,7 @@ func (s *Service) MakeSecrets(ctx context.Context, u *directory.User, password s
 	}
 	c.HA1SHA256 = s.vault.seal(sha256Secret, u.GUID, strong)
 	c.HA1MD5 = s.vault.seal(md5Secret, u.GUID, weak)
-	return c, nil
+	return c
 }
 
 // logins lists the names by which a SIP client may call its user.
