@@ -73,7 +73,7 @@ type server struct {
 	contacts  *contacts.Service
 	im        *im.Service
 
-	sipTLS, sipTCP, sipUDP, sipWS, https netip.AddrPort
+	sipTLS, sipTCP, sipUDP, sipWS, sipWSS, https netip.AddrPort
 }
 
 // handler lets the transport layer exist before the route table that it serves.
@@ -108,9 +108,20 @@ func (s *server) steps() []step {
 // stopLimit is how long an orderly stop may take altogether.
 const stopLimit = 30 * time.Second
 
+// Ready is what a server that runs tells the one who started it.
+type Ready struct {
+	TLS, TCP, UDP, WS, WSS, HTTPS netip.AddrPort // where it listens; invalid for off
+	Routes                        []sipmux.Route // the table of SIP requests
+}
+
 // Run serves until ctx ends, then stops in order. out gets what a person at the
 // terminal wants to read, ending in the line that begins "ready".
 func Run(ctx context.Context, set conf.Settings, log *slog.Logger, out io.Writer) error {
+	return Serve(ctx, set, log, out, func(Ready) {})
+}
+
+// Serve is Run that also calls ready, which may not block, once the server runs.
+func Serve(ctx context.Context, set conf.Settings, log *slog.Logger, out io.Writer, ready func(Ready)) error {
 	s := &server{set: set, log: log, clock: clock.Real{}, metrics: metric.New(), fqdn: uc.ServerFQDN(set.FQDN), began: time.Now()}
 	s.life = life.New(context.WithoutCancel(ctx), log)
 	err := s.start(ctx)
@@ -119,6 +130,7 @@ func Run(ctx context.Context, set conf.Settings, log *slog.Logger, out io.Writer
 	}
 	if err == nil {
 		s.announce(out)
+		ready(Ready{TLS: s.sipTLS, TCP: s.sipTCP, UDP: s.sipUDP, WS: s.sipWS, WSS: s.sipWSS, HTTPS: s.https, Routes: s.mux.Rows()})
 		select {
 		case <-ctx.Done():
 			log.Info("stopping")
@@ -398,6 +410,7 @@ func (s *server) listen(ctx context.Context) error {
 		bound   *netip.AddrPort
 	}{
 		{"tls", s.set.SIP.TLS, &s.sipTLS}, {"tcp", s.set.SIP.TCP, &s.sipTCP}, {"udp", s.set.SIP.UDP, &s.sipUDP}, {"ws", s.set.SIP.WS, &s.sipWS},
+		{"wss", s.set.SIP.WSS, &s.sipWSS},
 	} {
 		if l.addr.Off() {
 			continue

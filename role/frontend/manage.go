@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"net/http"
+	"net/http/pprof"
 	"net/netip"
 	"time"
 
@@ -61,7 +62,12 @@ func (s *server) unready(ctx context.Context) map[string]string {
 }
 
 func (s *server) startManagement(ctx context.Context) error {
-	return httpd.Local(ctx, s.life, s.path("admin.sock"), s.admin().Local(), s.log)
+	mux := http.NewServeMux()
+	mux.Handle("/api/", s.admin().Local())
+	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // profiles, for the owner of the folder only
+	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
+	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	return httpd.Local(ctx, s.life, s.path("admin.sock"), mux, s.log)
 }
 
 func (s *server) admin() *admin.Server {
