@@ -22,6 +22,9 @@ const maxURI = 454
 // dropped. The host part is not resolved.
 func ParseUserURI(s string) (UserURI, error) {
 	const op = "uc.ParseUserURI"
+	if canonical(s) {
+		return UserURI(s), nil
+	}
 	t := strings.TrimSpace(s)
 	if len(t) > 5 && strings.EqualFold(t[:5], "sips:") {
 		t = t[5:]
@@ -53,6 +56,26 @@ func ParseUserURI(s string) (UserURI, error) {
 		}
 	}
 	return UserURI("sip:" + strings.ToLower(user) + "@" + strings.ToLower(host)), nil
+}
+
+// canonical reports whether s is a UserURI as it stands. Most addresses on the wire
+// are, and need no copy.
+func canonical(s string) bool {
+	if len(s) < 7 || len(s) > maxURI || s[:4] != "sip:" {
+		return false
+	}
+	at := 0
+	for i := 4; i < len(s); i++ {
+		switch c := s[i]; {
+		case 'a' <= c && c <= 'z', '0' <= c && c <= '9', c == '-', c == '.', c == '_':
+		case c == '@' && at == 0 && i > 4:
+			at = i
+		case at == 0 && (c == '+' || c == '=' || c == '~' || c == '!' || c == '%'):
+		default:
+			return false
+		}
+	}
+	return at > 0 && at < len(s)-1
 }
 
 func clip(s string) string {
