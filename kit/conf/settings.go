@@ -29,6 +29,7 @@ type Settings struct {
 		TCP Address `key:"tcp" flag:"sip-tcp" default:"5060" help:"SIP over TCP"`
 		UDP Address `key:"udp" flag:"sip-udp" help:"SIP over UDP; empty: as sip.tcp"`
 		WS  Address `key:"ws" flag:"sip-ws" default:"off" help:"SIP over WebSocket without TLS (RFC 7118)"`
+		WSS Address `key:"wss" flag:"sip-wss" default:"off" help:"SIP over WebSocket with TLS"`
 	} `key:"sip"`
 	HTTPS Address `key:"https" flag:"https" default:"8443" help:"web services, management, health and metrics"`
 
@@ -64,7 +65,7 @@ func (s *Settings) complete() {
 	if s.Kerberos.Keytab != "" && s.Kerberos.SPN == "" {
 		s.Kerberos.SPN = "sip/" + s.FQDN
 	}
-	for _, a := range []*Address{&s.SIP.TLS, &s.SIP.TCP, &s.SIP.UDP, &s.SIP.WS, &s.HTTPS} {
+	for _, a := range []*Address{&s.SIP.TLS, &s.SIP.TCP, &s.SIP.UDP, &s.SIP.WS, &s.SIP.WSS, &s.HTTPS} {
 		*a = a.on(s.Listen)
 	}
 }

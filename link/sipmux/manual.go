@@ -6,9 +6,8 @@ import (
 	"strings"
 )
 
-// Markdown prints the table for the manual: one line per row, in the order of
-// method, event and type.
-func (m *Mux) Markdown() string {
+// Rows are the table, in the order of method, event and type.
+func (m *Mux) Rows() []Route {
 	var rows []Route
 	for _, e := range m.methods {
 		rows = append(rows, e.rows...)
@@ -19,6 +18,12 @@ func (m *Mux) Markdown() string {
 	slices.SortFunc(rows, func(a, b Route) int {
 		return cmp.Or(cmp.Compare(a.Method, b.Method), cmp.Compare(a.Event, b.Event), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Who, b.Who))
 	})
+	return rows
+}
+
+// Markdown prints the table for the manual: one line per row.
+func (m *Mux) Markdown() string {
+	rows := m.Rows()
 	var b strings.Builder
 	b.WriteString("| method | event | content type | who | what it does |\n|---|---|---|---|---|\n")
 	for i := range rows {
