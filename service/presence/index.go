@@ -2,6 +2,7 @@ package presence
 
 import (
 	"hash/maphash"
+	"slices"
 	"sync"
 
 	"trivet/rule/groupstate"
@@ -19,20 +20,32 @@ type watchIndex struct {
 }
 
 type watchShard struct {
-	mu    sync.Mutex // guards the fields below; lock one shard at a time
-	watch map[uc.UserURI][]*watcher
-	self  map[uc.UserURI][]*watcher
+	mu      sync.Mutex // guards the fields below; lock one shard at a time, and watchers after it
+	watch   map[uc.UserURI][]*watcher
+	self    map[uc.UserURI][]*watcher
+	dialogs map[dialog]*watcher // at the watcher's own place
+}
+
+// dialog names a subscription as the routing group does.
+type dialog struct {
+	user     uc.UserURI // the watcher
+	endpoint uc.EndpointID
+	callID   string
+	tag      string // of the watcher
+}
+
+func dialogOf(user uc.UserURI, endpoint uc.EndpointID, d *groupstate.Dialog) dialog {
+	return dialog{user, endpoint, d.CallID, d.RemoteTag}
 }
 
 // watcher is one subscription as the fan-out sees it.
 type watcher struct {
-	user uc.UserURI
+	dialog dialog
 
-	mu      sync.Mutex // guards the fields below
-	sub     *groupstate.Subscription
-	opening int                     // responses being made that will carry state
-	missed  map[uc.UserURI]struct{} // changed while opening
-	ended   bool
+	mu      sync.Mutex               // guards the fields below
+	sub     *groupstate.Subscription // nil: not there yet, or not any more
+	opening int                      // requests being answered that will carry state
+	missed  map[uc.UserURI]struct{}  // changed while opening
 }
 
 func (x *watchIndex) init() {
@@ -40,6 +53,7 @@ func (x *watchIndex) init() {
 	for i := range x.shards {
 		x.shards[i].watch = map[uc.UserURI][]*watcher{}
 		x.shards[i].self = map[uc.UserURI][]*watcher{}
+		x.shards[i].dialogs = map[dialog]*watcher{}
 	}
 }
 
@@ -47,101 +61,98 @@ func (x *watchIndex) shard(user uc.UserURI) *watchShard {
 	return &x.shards[maphash.String(x.seed, string(user))%indexShards]
 }
 
-// change follows a subscription of a routing group.
-func (x *watchIndex) change(e groupstate.SubscriptionChanged) {
-	switch e.Subscription.Event {
-	case eventSelf:
-		x.changeAt(e.User, true, e)
-	case eventPresence:
-		if e.Before != nil {
-			for t := range e.Before.Targets() {
-				if e.Change == groupstate.SubscriptionEnded || !e.Subscription.Watches(t) {
-					x.remove(t, false, e.User, e.Before.ID)
-				}
-			}
-		}
-		w := x.find(e.User, e.Subscription)
-		for t := range e.Subscription.Targets() {
-			if e.Change == groupstate.SubscriptionEnded {
-				x.remove(t, false, e.User, e.Subscription.ID)
-			} else {
-				w = x.put(t, w, e)
-			}
-		}
-	}
-}
-
-func (x *watchIndex) changeAt(user uc.UserURI, self bool, e groupstate.SubscriptionChanged) {
-	if e.Change == groupstate.SubscriptionEnded {
-		x.remove(user, self, e.User, e.Subscription.ID)
-		return
-	}
-	s := x.shard(user)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, w := range s.self[user] {
-		if w.is(e.User, e.Subscription.ID) {
-			w.set(e.Subscription)
-			return
-		}
-	}
-	s.self[user] = append(s.self[user], &watcher{user: e.User, sub: e.Subscription})
-}
-
-// find returns the watcher of a subscription that stands in the index already.
-func (x *watchIndex) find(user uc.UserURI, sub *groupstate.Subscription) *watcher {
-	for t := range sub.Targets() {
-		s := x.shard(t)
-		s.mu.Lock()
-		for _, w := range s.watch[t] {
-			if w.is(user, sub.ID) {
-				s.mu.Unlock()
-				return w
-			}
-		}
-		s.mu.Unlock()
-	}
-	return nil
-}
-
-// put makes w (nil: a new one) stand at target with the subscription's new value.
-func (x *watchIndex) put(target uc.UserURI, w *watcher, e groupstate.SubscriptionChanged) *watcher {
+// get returns the watcher of a dialog, new if there was none.
+func (s *watchShard) get(d dialog) *watcher {
+	w := s.dialogs[d]
 	if w == nil {
-		w = &watcher{user: e.User}
+		w = &watcher{dialog: d}
+		s.dialogs[d] = w
 	}
-	w.set(e.Subscription)
-	s := x.shard(target)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for _, o := range s.watch[target] {
-		if o == w {
-			return w
-		}
-	}
-	s.watch[target] = append(s.watch[target], w)
 	return w
 }
 
-func (x *watchIndex) remove(target uc.UserURI, self bool, user uc.UserURI, id uint64) {
+// change follows a subscription of a routing group. It runs on the group's
+// goroutine, so the changes of one watcher come one after the other.
+func (x *watchIndex) change(e groupstate.SubscriptionChanged) {
+	self := e.Subscription.Event == eventSelf
+	if !self && e.Subscription.Event != eventPresence {
+		return
+	}
+	home := x.shard(e.User)
+	home.mu.Lock()
+	w := home.get(dialogOf(e.User, e.Subscription.Endpoint, &e.Subscription.Dialog))
+	before := w.subscription()
+	after := e.Subscription
+	if e.Change == groupstate.SubscriptionEnded {
+		after = nil
+	}
+	if !w.set(after) {
+		delete(home.dialogs, w.dialog)
+	}
+	home.mu.Unlock()
+	gone, come := differ(targets(e.User, self, before), targets(e.User, self, after))
+	for _, t := range gone {
+		x.remove(t, self, w)
+	}
+	for _, t := range come {
+		x.put(t, self, w)
+	}
+}
+
+// targets are the places where a subscription stands, sorted.
+func targets(user uc.UserURI, self bool, sub *groupstate.Subscription) []uc.UserURI {
+	switch {
+	case sub == nil:
+		return nil
+	case self:
+		return []uc.UserURI{user}
+	}
+	return slices.AppendSeq(make([]uc.UserURI, 0, sub.Count()), sub.Targets())
+}
+
+// differ compares two sorted lists.
+func differ(before, after []uc.UserURI) (gone, come []uc.UserURI) {
+	for len(before) > 0 && len(after) > 0 {
+		switch {
+		case before[0] == after[0]:
+			before, after = before[1:], after[1:]
+		case before[0] < after[0]:
+			gone, before = append(gone, before[0]), before[1:]
+		default:
+			come, after = append(come, after[0]), after[1:]
+		}
+	}
+	return append(gone, before...), append(come, after...)
+}
+
+func (s *watchShard) table(self bool) map[uc.UserURI][]*watcher {
+	if self {
+		return s.self
+	}
+	return s.watch
+}
+
+func (x *watchIndex) put(target uc.UserURI, self bool, w *watcher) {
 	s := x.shard(target)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	table := s.watch
-	if self {
-		table = s.self
-	}
+	table := s.table(self)
+	table[target] = append(table[target], w)
+}
+
+func (x *watchIndex) remove(target uc.UserURI, self bool, w *watcher) {
+	s := x.shard(target)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	table := s.table(self)
 	list := table[target]
-	for i, w := range list {
-		if w.is(user, id) {
-			w.end()
-			next := append(append(make([]*watcher, 0, len(list)-1), list[:i]...), list[i+1:]...)
-			if len(next) == 0 {
-				delete(table, target)
-			} else {
-				table[target] = next
-			}
-			return
-		}
+	i := slices.Index(list, w)
+	switch {
+	case i < 0:
+	case len(list) == 1:
+		delete(table, target)
+	default: // others may be reading the list
+		table[target] = append(append(make([]*watcher, 0, len(list)), list[:i]...), list[i+1:]...)
 	}
 }
 
@@ -151,56 +162,34 @@ func (x *watchIndex) of(user uc.UserURI) (watchers, self []*watcher) {
 	s := x.shard(user)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.watch[user][:len(s.watch[user]):len(s.watch[user])], s.self[user][:len(s.self[user]):len(s.self[user])]
+	return slices.Clip(s.watch[user]), slices.Clip(s.self[user])
 }
 
-func (w *watcher) is(user uc.UserURI, id uint64) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.user == user && w.sub != nil && w.sub.ID == id
-}
-
-func (w *watcher) set(sub *groupstate.Subscription) {
-	w.mu.Lock()
-	w.sub = sub
-	w.mu.Unlock()
-}
-
-func (w *watcher) end() {
-	w.mu.Lock()
-	w.ended = true
-	w.mu.Unlock()
-}
-
-// take returns the subscription to notify about target, nil when the watcher is
-// gone or a response with newer state is on its way (then target is noted).
-func (w *watcher) take(target uc.UserURI) *groupstate.Subscription {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	switch {
-	case w.ended:
-		return nil
-	case w.opening > 0:
-		if w.missed == nil {
-			w.missed = map[uc.UserURI]struct{}{}
-		}
-		w.missed[target] = struct{}{}
-		return nil
-	}
-	return w.sub
-}
-
-// open holds notifications back until close, which returns what was missed.
-func (w *watcher) open() {
+// open holds the notifications of a dialog back until close. The subscription
+// need not exist yet.
+func (x *watchIndex) open(d dialog) *watcher {
+	s := x.shard(d.user)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	w := s.get(d)
 	w.mu.Lock()
 	w.opening++
 	w.mu.Unlock()
+	return w
 }
 
-func (w *watcher) close() (missed []uc.UserURI) {
+// close ends open and returns whose changes were missed.
+func (x *watchIndex) close(w *watcher) (missed []uc.UserURI) {
+	s := x.shard(w.dialog.user)
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	if w.opening--; w.opening > 0 {
+		return nil
+	}
+	if w.sub == nil {
+		delete(s.dialogs, w.dialog)
 		return nil
 	}
 	for t := range w.missed {
@@ -208,4 +197,34 @@ func (w *watcher) close() (missed []uc.UserURI) {
 	}
 	w.missed = nil
 	return missed
+}
+
+func (w *watcher) subscription() *groupstate.Subscription {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.sub
+}
+
+// set gives the watcher the new value of its subscription, nil for the end of it,
+// and reports whether anybody still needs the watcher.
+func (w *watcher) set(sub *groupstate.Subscription) bool {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.sub = sub
+	return sub != nil || w.opening > 0
+}
+
+// take returns the subscription to notify about target, nil when the watcher is
+// gone or a response with newer state is on its way (then target is noted).
+func (w *watcher) take(target uc.UserURI) *groupstate.Subscription {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.opening == 0 {
+		return w.sub
+	}
+	if w.missed == nil {
+		w.missed = map[uc.UserURI]struct{}{}
+	}
+	w.missed[target] = struct{}{}
+	return nil
 }

@@ -3,7 +3,6 @@ package presence
 import (
 	"context"
 	"errors"
-	"slices"
 
 	"trivet/fault"
 	"trivet/link/sipmux"
@@ -17,9 +16,26 @@ import (
 
 type message = sip.Message
 
+// result gives the outcome of a proposal its type; a refusal by the state is the
+// error that it is.
+func result[R any](v any, err error) (R, error) {
+	var none R
+	if err == nil {
+		err = groupstate.Refused(v)
+	}
+	if err != nil {
+		return none, err
+	}
+	return v.(R), nil
+}
+
 // subscribeSelf serves the user's own presence to one of the user's endpoints.
 func (s *Service) subscribeSelf(ctx context.Context, r *sipmux.Request) (*message, error) {
 	if err := sipnotify.Own(r); err != nil {
+		return nil, err
+	}
+	parts, err := presdoc.ParseRoamingRequest(r.Body)
+	if err != nil {
 		return nil, err
 	}
 	cmd, err := s.cfg.Notifier.Record(r)
@@ -27,133 +43,78 @@ func (s *Service) subscribeSelf(ctx context.Context, r *sipmux.Request) (*messag
 		return nil, err
 	}
 	cmd.Format = groupstate.Plain
+	document := func() (string, []byte, error) {
+		views, err := s.views(ctx, []uc.UserURI{r.User})
+		if err != nil {
+			return "", nil, err
+		}
+		return typeSelf, s.roaming(r.User, views[r.User], parts), nil
+	}
 	if cmd.Lifetime == 0 {
-		return s.endOrPoll(ctx, r, cmd, func() (string, []byte, error) {
-			body, err := s.roamingSelf(ctx, r.User)
-			return typeSelf, body, err
-		})
+		return s.endOrPoll(ctx, r, cmd, document)
 	}
-	if _, err := s.cfg.Groups.Propose(ctx, r.User, cmd); err != nil {
-		return nil, err
-	}
-	body, err := s.roamingSelf(ctx, r.User)
+	defer s.hold(r.User, cmd)()
+	done, err := result[groupstate.SubscribeResult](s.cfg.Groups.Propose(ctx, r.User, cmd))
 	if err != nil {
 		return nil, err
 	}
-	if sipnotify.Refresh(r.Message) {
-		body = nil
+	contentType, body, err := document()
+	if err != nil {
+		return nil, err
 	}
-	return s.cfg.Notifier.Answer(r, int(cmd.Lifetime/1000), typeSelf, body), nil
+	s.cfg.Notifier.Deliver(r, done.Subscription, int(cmd.Lifetime/1000), contentType, body)
+	return nil, nil
+}
+
+// hold holds the notifications of a dialog back until the function that it returns
+// is called, which has what was missed told.
+func (s *Service) hold(user uc.UserURI, cmd *groupstate.Subscribe) (release func()) {
+	w := s.index.open(dialogOf(user, cmd.Endpoint, &cmd.Dialog))
+	return func() { s.catchUp(w, s.index.close(w)) }
+}
+
+// holdOwn does the same for the roaming-self subscriptions of an endpoint that is
+// told its own state in an answer.
+func (s *Service) holdOwn(user uc.UserURI, endpoint uc.EndpointID) (release func()) {
+	var held []*watcher
+	_, self := s.index.of(user)
+	for _, w := range self {
+		if w.dialog.endpoint == endpoint {
+			held = append(held, s.index.open(w.dialog))
+		}
+	}
+	return func() {
+		for _, w := range held {
+			s.catchUp(w, s.index.close(w))
+		}
+	}
 }
 
 // endOrPoll answers a SUBSCRIBE with Expires: 0: within a dialog it ends the
 // subscription, outside it asks once.
-func (s *Service) endOrPoll(ctx context.Context, r *sipmux.Request, cmd *groupstate.Subscribe, print func() (string, []byte, error)) (*message, error) {
+func (s *Service) endOrPoll(ctx context.Context, r *sipmux.Request, cmd *groupstate.Subscribe, document func() (string, []byte, error)) (*message, error) {
+	sub, contentType, body := sipnotify.Once(cmd), "", []byte(nil)
 	if cmd.Refresh {
-		_, err := s.cfg.Groups.Propose(ctx, r.User, &groupstate.Unsubscribe{
+		done, err := result[groupstate.SubscribeResult](s.cfg.Groups.Propose(ctx, r.User, &groupstate.Unsubscribe{
 			User: r.User, Endpoint: cmd.Endpoint, Now: cmd.Now, CallID: cmd.Dialog.CallID, RemoteTag: cmd.Dialog.RemoteTag, Reason: groupstate.ClientInitiated,
-		})
+		}))
 		if err != nil {
 			return nil, err
 		}
-		return s.cfg.Notifier.Answer(r, 0, "", nil), nil
-	}
-	contentType, body, err := print()
-	if err != nil {
-		return nil, err
-	}
-	return s.cfg.Notifier.Answer(r, 0, contentType, body), nil
-}
-
-// roamingSelf prints the whole of a user's own presence.
-func (s *Service) roamingSelf(ctx context.Context, user uc.UserURI) (body []byte, err error) {
-	now := s.cfg.Clock.Now().UnixMilli()
-	var doc presdoc.Roaming
-	err = s.cfg.Groups.Read(ctx, user, func(state *groupstate.State) {
-		doc = presdoc.Roaming{Categories: &presdoc.Categories{URI: string(user)}, Containers: []presdoc.Container{}, Subscribers: []presdoc.Subscriber{}}
-		if u := state.User(user); u != nil {
-			doc.Categories.List = ownCategories(u.Publications(), now)
-			doc.Containers = containers(u.Containers())
-			doc.Subscribers = subscribers(u.Subscribers())
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	doc.Categories.List = append(doc.Categories.List, s.userProperties(user)...)
-	return doc.Append(nil), nil
-}
-
-// userProperties tells the user's own telephone line, from the directory.
-func (s *Service) userProperties(user uc.UserURI) []presdoc.Category {
-	card, ok := s.cfg.Directory.Person(user)
-	if !ok {
-		return nil
-	}
-	b := []byte("<userProperties><lines>")
-	if card.LineURI != "" {
-		b = append(b, `<line lineType="Uc">`...)
-		b = append(append(b, card.LineURI...), "</line>"...)
-	}
-	b = append(b, "</lines></userProperties>"...)
-	return []presdoc.Category{{Name: "userProperties", Container: access.Self, Version: 1, Body: string(b)}}
-}
-
-func ownCategories(list []groupstate.Publication, now int64) []presdoc.Category {
-	out := make([]presdoc.Category, len(list))
-	for i := range list {
-		out[i] = category(&list[i])
-		out[i].ExpireType = presdoc.ExpireType(list[i].ExpireType) // the same numbers
-		if list[i].ExpireType == groupstate.TimeBound {
-			out[i].Expires = uint32(max(list[i].Expires-now, 0) / 1000)
+		sub = done.Subscription
+	} else {
+		var err error
+		if contentType, body, err = document(); err != nil {
+			return nil, err
 		}
 	}
-	return out
-}
-
-func containers(list []groupstate.Container) []presdoc.Container {
-	out := make([]presdoc.Container, 0, len(list))
-	for _, c := range list {
-		k := presdoc.Container{ID: c.ID, Version: c.Version}
-		for _, m := range c.Members {
-			k.Members = append(k.Members, presdoc.Member{Type: m.Type.String(), Value: m.Value})
-		}
-		out = append(out, k)
-	}
-	return out
-}
-
-func subscribers(list []groupstate.Subscriber) []presdoc.Subscriber {
-	out := make([]presdoc.Subscriber, 0, len(list))
-	for _, x := range list {
-		out = append(out, presdoc.Subscriber{User: x.User.Bare(), DisplayName: x.DisplayName, Acknowledged: x.Acknowledged, Type: x.Type.String()})
-	}
-	return out
-}
-
-// roamingChange prints what changed for the user's own endpoints, nil for nothing.
-func roamingChange(c *change, now int64) []byte {
-	var doc presdoc.Roaming
-	if c.presence {
-		own := slices.DeleteFunc(slices.Clone(c.view.publications), func(p groupstate.Publication) bool {
-			return !slices.Contains(c.categories, p.Category)
-		})
-		doc.Categories = &presdoc.Categories{URI: string(c.user), Names: c.categories, List: ownCategories(own, now)}
-	}
-	if c.containers != nil {
-		doc.Containers = containers(c.containers)
-	}
-	if c.subscribers != nil {
-		doc.Subscribers = subscribers(c.subscribers)
-	}
-	if doc.Categories == nil && doc.Containers == nil && doc.Subscribers == nil {
-		return nil
-	}
-	return doc.Append(nil)
+	s.cfg.Notifier.Deliver(r, sub, 0, contentType, body)
+	return nil, nil
 }
 
 // publish stores publications of the user.
 func (s *Service) publish(ctx context.Context, r *sipmux.Request) (*message, error) {
+	const op = "presence.publish"
 	if err := sipnotify.Own(r); err != nil {
 		return nil, err
 	}
@@ -163,29 +124,47 @@ func (s *Service) publish(ctx context.Context, r *sipmux.Request) (*message, err
 	}
 	if doc.URI != "" {
 		if owner, err := uc.ParseUserURI(doc.URI); err != nil || owner != r.User {
-			return nil, fault.New(fault.Forbidden, "presence.publish", "publications must be the own ones: the uri attribute names somebody else").Diagnosed(4004)
+			return nil, fault.New(fault.Forbidden, op, "publications must be the own ones: the uri attribute names somebody else").Diagnosed(4004)
 		}
+	}
+	if len(doc.Publications) == 0 {
+		return nil, fault.New(fault.Invalid, op, "a publish document needs a publication")
 	}
 	cmd := &groupstate.Publish{User: r.User, Endpoint: r.Endpoint, Now: r.Now.UnixMilli()}
 	for _, p := range doc.Publications {
 		cmd.Items = append(cmd.Items, groupstate.PublishItem{
 			PublicationKey: groupstate.PublicationKey{Category: p.Category, Container: p.Container, Instance: p.Instance},
-			Version:        p.Version, ExpireType: groupstate.ExpireType(p.ExpireType), Lifetime: int64(p.Expires) * 1000, Remove: p.Remove, Body: p.Body,
+			Version:        offered(p.Version), ExpireType: groupstate.ExpireType(p.ExpireType), // the same numbers
+			Lifetime: int64(p.Expires) * 1000, Remove: p.Remove, Body: p.Body,
 		})
 	}
-	result, err := s.cfg.Groups.Propose(ctx, r.User, cmd)
+	defer s.holdOwn(r.User, r.Endpoint)()
+	done, err := result[groupstate.PublishResult](s.cfg.Groups.Propose(ctx, r.User, cmd))
 	if res := stale(r, err); res != nil {
 		return res, nil
 	}
 	if err != nil {
 		return nil, err
 	}
-	done := result.(groupstate.PublishResult)
-	answer := presdoc.Roaming{Categories: &presdoc.Categories{URI: string(r.User), Names: done.Categories, List: ownCategories(done.Publications, r.Now.UnixMilli())}}
 	res := r.Reply(200, "")
 	res.Add("Content-Type", typeSelf)
-	res.Body = answer.Append(nil)
-	return res, nil
+	res.Body = s.published(r.User, &done, cmd.Now)
+	r.Tx.Respond(res) // before what was held back
+	return nil, nil
+}
+
+// offered is the version a client names. The number that skips the check is ours.
+func offered(version uint32) uint32 { return min(version, groupstate.AnyVersion-1) }
+
+// published is the answer to a publication: the touched categories, whole.
+func (s *Service) published(user uc.UserURI, done *groupstate.PublishResult, now int64) []byte {
+	doc := presdoc.Categories{URI: string(user), Names: done.Categories, List: ownCategories(done.Publications, now)}
+	for _, name := range done.Categories {
+		if name == "userProperties" {
+			doc.List = append(doc.List, s.userProperties(user)...)
+		}
+	}
+	return presdoc.Roaming{Categories: &doc}.Append(nil)
 }
 
 // stale is the 409 that tells a client the current versions, nil when err is
@@ -226,7 +205,7 @@ func (s *Service) setContainers(ctx context.Context, r *sipmux.Request) (*messag
 		}
 		cmd.Changes = append(cmd.Changes, k)
 	}
-	_, err = s.cfg.Groups.Propose(ctx, r.User, cmd)
+	_, err = result[groupstate.ContainersResult](s.cfg.Groups.Propose(ctx, r.User, cmd))
 	if res := stale(r, err); res != nil {
 		return res, nil
 	}
@@ -253,7 +232,7 @@ func (s *Service) setSubscribers(ctx context.Context, r *sipmux.Request) (*messa
 		}
 		cmd.Items = append(cmd.Items, groupstate.SubscriberChange{User: who, Acknowledged: x.Acknowledged})
 	}
-	if _, err := s.cfg.Groups.Propose(ctx, r.User, cmd); err != nil {
+	if _, err := result[groupstate.SubscribersResult](s.cfg.Groups.Propose(ctx, r.User, cmd)); err != nil {
 		return nil, err
 	}
 	return r.Reply(200, ""), nil

@@ -11,7 +11,9 @@
 // Concurrency: Observe runs on the goroutine of a routing group and only queues.
 // Workers render and send; changes of one user go through one worker in order, and
 // changes that wait for their turn are merged, so what is queued is bounded by the
-// number of users.
+// number of users. While a request is answered with state, notifications of the
+// same dialog are held back, and what they would have told is told after it; so a
+// watcher always ends with the newest state.
 package presence
 
 import (
@@ -113,11 +115,11 @@ func (s *Service) Observe(state *groupstate.State, events []any) {
 	for _, e := range events {
 		switch e := e.(type) {
 		case groupstate.PresenceChanged:
-			s.changed(state, change{user: e.User, by: e.By, categories: e.Categories, presence: true})
+			s.changed(state, change{user: e.User, by: e.By, changed: e.Changed})
 		case groupstate.ContainersChanged:
-			s.changed(state, change{user: e.User, by: e.By, containers: e.Containers, everything: true})
+			s.changed(state, change{user: e.User, containers: e.Containers, everything: true})
 		case groupstate.SubscribersChanged:
-			s.changed(state, change{user: e.User, by: e.By, subscribers: e.Subscribers})
+			s.changed(state, change{user: e.User, subscribers: e.Subscribers})
 		case groupstate.ContactsChanged:
 			if s.cfg.Policy.PrivacyMode {
 				s.changed(state, change{user: e.User, everything: true})
@@ -141,15 +143,15 @@ func (s *Service) Adopt(state *groupstate.State) {
 	}
 }
 
-// Refresh tells watchers about a person again whose card in the directory changed.
+// Refresh tells watchers, and the own endpoints, about a person whose card in the
+// directory changed.
 func (s *Service) Refresh(ctx context.Context, user uc.UserURI) error {
 	return s.cfg.Groups.Read(ctx, user, func(state *groupstate.State) {
-		s.changed(state, change{user: user, categories: []string{"contactCard"}, presence: true, card: true})
+		s.changed(state, change{user: user, card: true})
 	})
 }
 
-// Blocked reports whether callee has put caller into the blocked container, and
-// whether callee wishes not to be disturbed by caller now.
+// Blocked reports whether callee has put caller into the blocked container.
 func (s *Service) Blocked(ctx context.Context, callee, caller uc.UserURI) (blocked bool, err error) {
 	err = s.cfg.Groups.Read(ctx, callee, func(state *groupstate.State) {
 		if u := state.User(callee); u != nil {

@@ -6,8 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"sync"
+	"time"
 
-	"trivet/fault"
 	"trivet/link/sipmux"
 	"trivet/link/sipnotify"
 	"trivet/rule/aggregate"
@@ -18,8 +18,10 @@ import (
 )
 
 // Presence of a standard client becomes what a Lync client would publish: a
-// machineState of the endpoint, bound to the time that PUBLISH gives, and a note.
-// So both kinds of endpoints of one person meet in one aggregate.
+// machineState of the endpoint, a phoneState when it says busy or do not disturb,
+// and a note, all bound to the time that PUBLISH gives. So both kinds of endpoints of
+// one person meet in one aggregate. The instances are the endpoint's own: what Lync
+// clients published is never replaced.
 
 // Lifetimes of a PUBLISH, seconds.
 const (
@@ -27,9 +29,6 @@ const (
 	publishUsual = 3600
 	publishMost  = 28800
 )
-
-// noteInstance is where Lync clients keep the personal note too.
-const noteInstance = 0
 
 // noteContainers are the access levels that see the note.
 var noteContainers = [...]uint32{200, 300, 400}
@@ -50,19 +49,19 @@ func (s *Service) publishPIDF(ctx context.Context, r *sipmux.Request) (*message,
 		return res, nil
 	}
 	seconds = min(seconds, publishMost)
-	endpoint := sipnotify.Endpoint(r)
+	was := etag{endpoint: s.cfg.Notifier.Endpoint(r)}
 	if tag, ok := r.Lookup("SIP-If-Match"); ok {
 		old, ok := s.etags.get(r.User, tag, r.Now.UnixMilli())
 		if !ok {
 			return r.Reply(412, ""), nil
 		}
-		endpoint = old.endpoint
+		was = old
 		if len(r.Body) == 0 && seconds > 0 {
-			return s.store(ctx, r, endpoint, old.doc, seconds)
+			return s.store(ctx, r, was, was.doc, seconds)
 		}
 	}
 	if seconds == 0 {
-		return s.store(ctx, r, endpoint, pidf.Presence{}, 0)
+		return s.store(ctx, r, was, pidf.Presence{}, 0)
 	}
 	if t := r.ContentType(); t != pidf.Type && t != pidf.TypeXPIDF {
 		res := r.Reply(415, "")
@@ -73,12 +72,12 @@ func (s *Service) publishPIDF(ctx context.Context, r *sipmux.Request) (*message,
 	if err != nil {
 		return nil, err
 	}
-	return s.store(ctx, r, endpoint, doc, seconds)
+	return s.store(ctx, r, was, doc, seconds)
 }
 
 // store turns the document into publications and answers with a new entity tag.
-func (s *Service) store(ctx context.Context, r *sipmux.Request, endpoint uc.EndpointID, doc pidf.Presence, seconds int) (*message, error) {
-	cmd := &groupstate.Publish{User: r.User, Endpoint: endpoint, Now: r.Now.UnixMilli()}
+func (s *Service) store(ctx context.Context, r *sipmux.Request, was etag, doc pidf.Presence, seconds int) (*message, error) {
+	cmd := &groupstate.Publish{User: r.User, Endpoint: was.endpoint, Now: r.Now.UnixMilli()}
 	item := func(category string, container, instance uint32, body string) {
 		cmd.Items = append(cmd.Items, groupstate.PublishItem{
 			PublicationKey: groupstate.PublicationKey{Category: category, Container: container, Instance: instance},
@@ -86,40 +85,77 @@ func (s *Service) store(ctx context.Context, r *sipmux.Request, endpoint uc.Endp
 			Remove: seconds == 0 || body == "", Body: body,
 		})
 	}
-	state := machineState(doc)
+	id := instance(was.endpoint)
+	machine, phone := states(doc)
 	for _, container := range [...]uint32{aggregate.ForAll, aggregate.ForWorkgroup} {
-		item("state", container, instance(endpoint), state)
+		item("state", container, machineInstance|id, machine)
+		item("state", container, phoneInstance|id, phone)
 	}
-	for _, container := range noteContainers {
-		item("note", container, noteInstance, note(doc.Note))
+	if doc.Note != "" || was.doc.Note != "" {
+		for _, container := range noteContainers {
+			item("note", container, noteInstance|id, note(doc.Note))
+		}
 	}
-	if _, err := s.cfg.Groups.Propose(ctx, r.User, cmd); err != nil && !fault.Is(err, fault.NotFound) {
+	if _, err := result[groupstate.PublishResult](s.cfg.Groups.Propose(ctx, r.User, cmd)); err != nil {
 		return nil, err
 	}
 	res := r.Reply(200, "")
-	res.Add("SIP-ETag", s.etags.put(r.User, endpoint, doc, seconds, cmd.Now))
+	res.Add("SIP-ETag", s.etags.put(r.User, was.endpoint, doc, seconds, cmd.Now))
 	res.Add("Expires", strconv.Itoa(seconds))
 	return res, nil
 }
 
-// instance makes the instance number of an endpoint's machineState, in the range
-// that Lync clients use for theirs.
+// Ranges of the instance numbers of an endpoint's publications. Lync clients keep
+// their machine states in the first and their phone states in the second.
+const (
+	machineInstance = 0x30000000
+	phoneInstance   = 0x80000000
+	noteInstance    = 0x30000000
+)
+
+// instance makes the endpoint's number within a range.
 func instance(id uc.EndpointID) uint32 {
 	h := uint32(2166136261) // FNV-1a: the same on every server
 	for i := 0; i < len(id); i++ {
 		h = (h ^ uint32(id[i])) * 16777619
 	}
-	return h>>4 | 0x30000000
+	return h >> 4
 }
 
-// machineState is the state category of an endpoint. Offline (a phone that says
-// closed) is a machine that is off.
-func machineState(doc pidf.Presence) string {
-	b := append([]byte(nil), `<state xmlns="http://schemas.microsoft.com/2006/09/sip/state" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" manual="false" xsi:type="machineState"><availability>`...)
-	b = strconv.AppendInt(b, int64(doc.Availability), 10)
+// Limits of the classes of availability, and what a machine is in them.
+const (
+	fromBusy         = 6000
+	fromBusyInactive = 7500
+	fromDoNotDisturb = 9000
+	fromBeRightBack  = 12000
+)
+
+// states are the machineState and the phoneState of an endpoint. To aggregation a
+// busy machine is an active one; what makes a person busy are calls, so the word of
+// a standard client counts as one. Offline (a phone that says closed) is a machine
+// that is off.
+func states(doc pidf.Presence) (machine, phone string) {
+	n := doc.Availability
+	if n < fromBusy || n >= fromBeRightBack {
+		return state("machineState", n, doc.Token, doc.LastActive), ""
+	}
+	at := aggregate.Available
+	if n >= fromBusyInactive && n < fromDoNotDisturb {
+		at = aggregate.Inactive
+	}
+	return state("machineState", at, "", doc.LastActive), state("phoneState", n, doc.Token, 0)
+}
+
+func state(kind string, availability int, token string, lastActive int64) string {
+	b := append([]byte(nil), `<state xmlns="http://schemas.microsoft.com/2006/09/sip/state" xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" manual="false" xsi:type="`...)
+	b = append(append(b, kind...), '"')
+	if lastActive > 0 {
+		b = xmlpull.AppendAttr(b, "lastActive", time.UnixMilli(lastActive).UTC().Format(time.RFC3339))
+	}
+	b = strconv.AppendInt(append(b, "><availability>"...), int64(availability), 10)
 	b = append(b, "</availability>"...)
-	if doc.Token != "" {
-		b = append(xmlpull.AppendAttr(append(b, "<activity"...), "token", doc.Token), "/>"...)
+	if token != "" {
+		b = append(xmlpull.AppendAttr(append(b, "<activity"...), "token", token), "/>"...)
 	}
 	return string(append(b, "</state>"...))
 }

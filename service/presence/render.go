@@ -1,7 +1,7 @@
 package presence
 
 import (
-	"slices"
+	"hash/maphash"
 	"strings"
 
 	"trivet/rule/access"
@@ -13,81 +13,104 @@ import (
 	"trivet/wire/xmlpull"
 )
 
-const typeSelf = presdoc.TypeRoamingSelf
-
 // printer renders one user for any number of watchers. What it has printed for one
 // container, format and list of categories serves every watcher of that kind.
 type printer struct {
-	user    uc.UserURI
-	view    view
-	card    Card
-	known   bool
-	privacy bool
-	done    map[printKey][]byte
+	user         uc.UserURI
+	publications []groupstate.Publication
+	grants       []access.Grant
+	contacts     *groupstate.ContactList // in privacy mode only
+	card         Card
+	known        bool
+	change       *change // what is told of, nil: everything
+	hash         maphash.Hash
+	done         map[printKey]printed
 }
 
 type printKey struct {
 	container  int
 	format     groupstate.Format
-	categories string
+	categories uint64 // hash of the list
 }
 
-func (s *Service) printer(user uc.UserURI, v view) *printer {
-	p := &printer{user: user, view: v, privacy: s.cfg.Policy.PrivacyMode, done: map[printKey][]byte{}}
+// printed is a document, its body nil when there is nothing to tell.
+type printed struct {
+	contentType string
+	body        []byte
+}
+
+// printer makes the printer of a user as of one instant, nil when there is no state
+// of it, for the watchers of a change (nil: for those who need everything).
+func (s *Service) printer(user uc.UserURI, u *groupstate.User, c *change) *printer {
+	p := &printer{user: user, change: c, done: map[printKey]printed{}}
+	p.hash.SetSeed(s.index.seed)
 	p.card, p.known = s.cfg.Directory.Person(user)
+	if u == nil {
+		return p
+	}
+	p.publications, p.grants = u.Publications(), u.Grants()
+	if s.cfg.Policy.PrivacyMode {
+		p.contacts = u.Contacts()
+	}
 	return p
 }
 
 // container is where the watcher falls.
 func (p *printer) container(watcher uc.UserURI) int {
 	w := access.Watcher{URI: watcher, Realm: access.Company}
-	if p.privacy && p.view.contacts != nil {
-		w.Listed = p.view.contacts.Find(string(watcher)) != nil
+	privacy := p.contacts != nil
+	if privacy {
+		w.Listed = p.contacts.Find(string(watcher)) != nil
 	}
-	at := access.Place(p.user, p.view.grants, w, p.privacy)
+	at := access.Place(p.user, p.grants, w, privacy)
 	if at == access.Self { // who watches himself sees what colleagues see
 		at = access.Personal
 	}
 	return at
 }
 
-// forWatcher renders what the watcher may see of the changed categories (nil: of
-// all that are subscribed to). A nil body means that there is nothing to tell.
-func (p *printer) forWatcher(watcher uc.UserURI, sub *groupstate.Subscription, changed []string) (contentType string, body []byte) {
-	container := p.container(watcher)
-	if sub.Format == groupstate.PIDF {
-		if changed != nil && !slices.Contains(changed, "state") && !slices.Contains(changed, "note") {
-			return "", nil
-		}
-		return pidf.Type, p.cached(printKey{container, sub.Format, ""}, func() []byte { return p.pidf(container) })
+// forWatcher renders what the watcher may see of the change. A nil body means that
+// there is nothing to tell.
+func (p *printer) forWatcher(watcher uc.UserURI, sub *groupstate.Subscription) (contentType string, body []byte) {
+	k := printKey{container: p.container(watcher), format: sub.Format}
+	if sub.Format == groupstate.LyncSingle {
+		k.format = groupstate.LyncBatch // the same document
 	}
-	names := sub.Categories
-	if changed != nil {
-		names = intersect(sub.Categories, changed)
+	p.hash.Reset()
+	for _, name := range sub.Categories {
+		p.hash.WriteString(name)
+		p.hash.WriteByte(0)
+	}
+	k.categories = p.hash.Sum64()
+	d, ok := p.done[k]
+	if !ok {
+		d = p.print(k.container, sub)
+		p.done[k] = d
+	}
+	return d.contentType, d.body
+}
+
+func (p *printer) print(container int, sub *groupstate.Subscription) printed {
+	if sub.Format == groupstate.PIDF {
+		if !p.tells(container, "state") && !p.tells(container, "note") {
+			return printed{}
+		}
+		return printed{pidf.Type, p.pidf(container)}
+	}
+	var names []string
+	for _, name := range sub.Categories {
+		if p.tells(container, name) {
+			names = append(names, name)
+		}
 	}
 	if len(names) == 0 {
-		return "", nil
+		return printed{}
 	}
-	key := printKey{container, groupstate.LyncBatch, strings.Join(names, ",")}
-	return presdoc.TypeCategories, p.cached(key, func() []byte { return p.categories(container, names) })
+	return printed{presdoc.TypeCategories, p.categories(container, names)}
 }
 
-func (p *printer) cached(k printKey, print func() []byte) []byte {
-	if body, ok := p.done[k]; ok {
-		return body
-	}
-	body := print()
-	p.done[k] = body
-	return body
-}
-
-func intersect(all, some []string) (both []string) {
-	for _, name := range all {
-		if slices.Contains(some, name) {
-			both = append(both, name)
-		}
-	}
-	return both
+func (p *printer) tells(container int, category string) bool {
+	return p.change == nil || p.change.touches(container, category)
 }
 
 // categories prints the categories document for a container.
@@ -107,8 +130,8 @@ func (p *printer) categories(container int, names []string) []byte {
 }
 
 func (p *printer) published(container int, name string) (list []presdoc.Category) {
-	for i := range p.view.publications {
-		if b := &p.view.publications[i]; b.Category == name && int(b.Container) == container {
+	for i := range p.publications {
+		if b := &p.publications[i]; b.Category == name && int(b.Container) == container {
 			list = append(list, category(b))
 		}
 	}
@@ -128,8 +151,8 @@ func (p *printer) state(container int) []presdoc.Category {
 	if !access.Shows(container, "state") {
 		return nil
 	}
-	for i := range p.view.publications {
-		b := &p.view.publications[i]
+	for i := range p.publications {
+		b := &p.publications[i]
 		if b.Category == "state" && int(b.Container) == container && b.Instance == groupstate.AggregateInstance {
 			return []presdoc.Category{category(b)}
 		}
@@ -151,8 +174,11 @@ func (p *printer) pidf(container int) []byte {
 		}
 	}
 	if access.Shows(container, "note") {
+		newest := int64(-1)
 		for _, n := range p.published(container, "note") {
-			out.Note = noteText(n.Body)
+			if n.PublishTime > newest {
+				newest, out.Note = n.PublishTime, noteText(n.Body)
+			}
 		}
 	}
 	if out.Availability < 18000 {
@@ -179,17 +205,14 @@ func noteText(body string) string {
 // nsCard is the namespace of contact cards, [MS-PRES] 2.2.2.
 const nsCard = "http://schemas.microsoft.com/2006/09/sip/contactcard"
 
-// contactCard is what the directory says, cut to what the container may see,
-// beside what the user published.
+// contactCard is what the directory says, cut to what the container may see (name
+// and e-mail are for everybody), behind what the user published.
 func (p *printer) contactCard(container int) []presdoc.Category {
 	list := p.published(container, "contactCard")
 	if !p.known {
 		return list
 	}
 	c := &p.card
-	shows := func(path string) bool {
-		return container == access.Blocked && path == "identity" || access.ShowsField(container, path)
-	}
 	b := append([]byte(nil), `<contactCard xmlns="`+nsCard+`"><identity><name>`...)
 	b = element(b, "displayName", c.DisplayName)
 	b = element(b, "firstName", c.FirstName)
@@ -199,19 +222,23 @@ func (p *printer) contactCard(container int) []presdoc.Category {
 	for _, f := range [...]struct{ name, value string }{
 		{"company", c.Company}, {"department", c.Department}, {"title", c.Title}, {"office", c.Office},
 	} {
-		if shows(f.name) {
+		if access.ShowsField(container, f.name) {
 			b = element(b, f.name, f.value)
 		}
 	}
 	for _, f := range [...]struct{ kind, number string }{
 		{"work", first(c.LineURI, c.WorkPhone)}, {"mobile", c.MobilePhone}, {"home", c.HomePhone}, {"other", c.Others},
 	} {
-		if f.number != "" && shows("phone/"+f.kind) {
+		if f.number != "" && access.ShowsField(container, "phone/"+f.kind) {
 			b = phone(b, f.kind, f.number)
 		}
 	}
 	b = append(b, "</contactCard>"...)
-	return append(list, presdoc.Category{Name: "contactCard", Version: 1, Body: string(b)})
+	instance := uint32(0)
+	for _, own := range list {
+		instance = max(instance, own.Instance+1)
+	}
+	return append(list, presdoc.Category{Name: "contactCard", Instance: instance, Version: 1, Body: string(b)})
 }
 
 func element(b []byte, name, text string) []byte {

@@ -21,8 +21,12 @@ type wish struct {
 	targets    []uc.UserURI // of ours; in the order asked for
 	others     []string     // addresses that are not ours
 	added      []uc.UserURI // just put on the contact list
+	dropped    []uc.UserURI // not to be watched any more
 	categories []string
 }
+
+// usualCategories are what a watcher is told that does not say.
+var usualCategories = []string{"contactCard", "note", "state"}
 
 // subscribe serves the presence of one or many to a watcher.
 func (s *Service) subscribe(ctx context.Context, r *sipmux.Request) (*message, error) {
@@ -31,20 +35,51 @@ func (s *Service) subscribe(ctx context.Context, r *sipmux.Request) (*message, e
 		return nil, err
 	}
 	var w wish
-	if len(r.Body) > 0 || !cmd.Refresh {
+	if !cmd.Refresh || len(r.Body) > 0 && cmd.Lifetime > 0 {
 		if w, err = s.wish(r); err != nil {
 			return nil, err
 		}
 	}
 	cmd.Format, cmd.Targets, cmd.Categories = w.format, w.targets, w.categories
+	if cmd.Refresh && len(r.Body) > 0 && cmd.Lifetime > 0 {
+		if err := s.amend(ctx, cmd, &w); err != nil {
+			return nil, err
+		}
+	}
 	if cmd.Lifetime == 0 {
-		return s.endOrPoll(ctx, r, cmd, func() (string, []byte, error) {
-			once := &groupstate.Subscription{Format: w.format, Categories: w.categories}
-			contentType, body := s.document(ctx, r.User, once, w)
-			return contentType, body, nil
-		})
+		return s.endOrPoll(ctx, r, cmd, func() (string, []byte, error) { return s.document(ctx, r.User, sipnotify.Once(cmd), w) })
 	}
 	return s.watch(ctx, r, cmd, w)
+}
+
+// amend makes the wish within a dialog a change of what the dialog has: actions add
+// and take away. Once nobody is left, the subscription ends.
+func (s *Service) amend(ctx context.Context, cmd *groupstate.Subscribe, w *wish) error {
+	var now *groupstate.Subscription
+	err := s.cfg.Groups.Read(ctx, cmd.User, func(state *groupstate.State) {
+		if u := state.User(cmd.User); u != nil {
+			now = u.Subscription(cmd.Endpoint, cmd.Dialog.CallID, cmd.Dialog.RemoteTag)
+		}
+	})
+	if err != nil || now == nil { // the routing group refuses an unknown dialog
+		return err
+	}
+	cmd.Targets = slices.Clone(w.targets)
+	for t := range now.Targets() {
+		if !slices.Contains(w.targets, t) && !slices.Contains(w.dropped, t) {
+			cmd.Targets = append(cmd.Targets, t)
+		}
+	}
+	cmd.Categories = slices.Clone(now.Categories)
+	for _, name := range w.categories {
+		if !slices.Contains(cmd.Categories, name) {
+			cmd.Categories = append(cmd.Categories, name)
+		}
+	}
+	if len(cmd.Targets)+len(w.others) == 0 {
+		cmd.Lifetime = 0
+	}
+	return nil
 }
 
 // wish reads the SUBSCRIBE. A subscription to the own address with a batch body is
@@ -67,25 +102,45 @@ func (s *Service) wish(r *sipmux.Request) (wish, error) {
 		w.format = groupstate.LyncBatch
 	}
 	for _, a := range sub.Actions {
-		if a.Unsubscribe {
-			continue
-		}
-		for _, name := range a.Categories {
-			if !slices.Contains(w.categories, name) {
-				w.categories = append(w.categories, name)
-			}
-		}
-		if len(a.Resources) == 0 {
-			w.add(s, to.URI, false)
-		}
-		for _, x := range a.Resources {
-			w.add(s, x.URI, x.Added)
-		}
+		w.act(s, a, to.URI)
 	}
-	if len(w.targets)+len(w.others) == 0 {
+	switch {
+	case len(w.targets)+len(w.others)+len(w.dropped) == 0:
 		return w, fault.New(fault.Invalid, op, "the subscription names nobody; it needs a resource")
+	case w.format == groupstate.LyncSingle && len(w.others) > 0 && len(w.targets) == 0:
+		return w, unknown(w.others[0])
 	}
 	return w, nil
+}
+
+// act takes one action of a batch. Without resources it is about the person whom
+// the request is addressed to.
+func (w *wish) act(s *Service, a presdoc.BatchAction, to string) {
+	if len(a.Resources) == 0 {
+		a.Resources = []presdoc.BatchResource{{URI: to}}
+	}
+	for _, x := range a.Resources {
+		if !a.Unsubscribe {
+			w.add(s, x.URI, x.Added)
+		} else if who, err := uc.ParseUserURI(x.URI); err == nil {
+			w.dropped = append(w.dropped, who)
+		}
+	}
+	if a.Unsubscribe {
+		return
+	}
+	if len(a.Categories) == 0 {
+		a.Categories = usualCategories
+	}
+	for _, name := range a.Categories {
+		if !slices.Contains(w.categories, name) {
+			w.categories = append(w.categories, name)
+		}
+	}
+}
+
+func unknown(address string) error {
+	return fault.New(fault.NotFound, "presence.subscribe", "there is no such user here").About(address).Diagnosed(4005)
 }
 
 // wishOne is a subscription to one person, as PIDF unless the watcher accepts
@@ -96,13 +151,13 @@ func (s *Service) wishOne(r *sipmux.Request, to string) (wish, error) {
 	switch {
 	case sipnotify.Accepts(r.Message, pidf.Type, true):
 	case sipnotify.Accepts(r.Message, presdoc.TypeCategories, false):
-		w.format, w.categories = groupstate.LyncSingle, []string{"contactCard", "note", "state"}
+		w.format, w.categories = groupstate.LyncSingle, usualCategories
 	default:
 		return w, fault.New(fault.Unsupported, op, "presence is sent as application/pidf+xml; Accept must name it")
 	}
 	w.add(s, to, false)
 	if len(w.targets) == 0 {
-		return w, fault.New(fault.NotFound, op, "there is no such user here").About(to).Diagnosed(4005)
+		return w, unknown(to)
 	}
 	return w, nil
 }
@@ -120,49 +175,57 @@ func (w *wish) add(s *Service, address string, added bool) {
 			return
 		}
 	}
-	w.others = append(w.others, address)
+	if !slices.Contains(w.others, address) {
+		w.others = append(w.others, address)
+	}
 }
 
 // watch stores the subscription and tells the watcher what is. Changes meanwhile
 // are held back until the answer is out, then told.
 func (s *Service) watch(ctx context.Context, r *sipmux.Request, cmd *groupstate.Subscribe, w wish) (*message, error) {
-	result, err := s.cfg.Groups.Propose(ctx, r.User, cmd)
-	if err != nil {
+	if err := s.answer(ctx, r, cmd, w); err != nil {
 		return nil, err
 	}
-	sub := result.(groupstate.SubscribeResult).Subscription
 	s.prompt(ctx, r.User, w.added)
-	if cmd.Refresh && len(r.Body) == 0 {
-		w = wish{format: sub.Format, categories: sub.Categories, targets: slices.Collect(sub.Targets())}
-	}
-	at := s.index.find(r.User, sub)
-	if at == nil { // nobody of ours is watched
-		at = &watcher{user: r.User, sub: sub}
-	}
-	at.open()
-	contentType, body := s.document(ctx, r.User, sub, w)
-	seconds := int(cmd.Lifetime / 1000)
-	if sipnotify.Piggyback(r.Message) {
-		r.Tx.Respond(s.cfg.Notifier.Answer(r, seconds, contentType, body))
-	} else {
-		r.Tx.Respond(s.cfg.Notifier.Answer(r, seconds, "", nil))
-		s.cfg.Notifier.Notify(r.User, sub, "", contentType, body)
-	}
-	s.catchUp(ctx, at, at.close())
 	return nil, nil
+}
+
+func (s *Service) answer(ctx context.Context, r *sipmux.Request, cmd *groupstate.Subscribe, w wish) error {
+	defer s.hold(r.User, cmd)()
+	done, err := result[groupstate.SubscribeResult](s.cfg.Groups.Propose(ctx, r.User, cmd))
+	if err != nil {
+		return err
+	}
+	sub := done.Subscription
+	if cmd.Refresh && len(r.Body) == 0 {
+		w.targets = slices.Collect(sub.Targets())
+	}
+	contentType, body, err := s.document(ctx, r.User, sub, w)
+	if err != nil {
+		return err
+	}
+	s.cfg.Notifier.Deliver(r, sub, int(cmd.Lifetime/1000), contentType, body)
+	return nil
 }
 
 // document prints what a watcher is told first: one document for one person, a
 // list with a part for each for several.
-func (s *Service) document(ctx context.Context, watcher uc.UserURI, sub *groupstate.Subscription, w wish) (contentType string, body []byte) {
-	views := s.views(ctx, w.targets)
-	if len(w.targets)+len(w.others) == 1 && len(w.targets) == 1 {
-		return s.printer(w.targets[0], views[w.targets[0]]).forWatcher(watcher, sub, nil)
+func (s *Service) document(ctx context.Context, watcher uc.UserURI, sub *groupstate.Subscription, w wish) (contentType string, body []byte, err error) {
+	if len(w.targets)+len(w.others) == 0 {
+		return "", nil, nil
+	}
+	views, err := s.views(ctx, w.targets)
+	if err != nil {
+		return "", nil, err
+	}
+	if len(w.targets) == 1 && len(w.others) == 0 {
+		contentType, body = s.printer(w.targets[0], views[w.targets[0]], nil).forWatcher(watcher, sub)
+		return contentType, body, nil
 	}
 	list := presdoc.List{URI: string(watcher), Full: true}
 	parts := make([]presdoc.Part, 1, len(w.targets)+1)
 	for _, t := range w.targets {
-		kind, body := s.printer(t, views[t]).forWatcher(watcher, sub, nil)
+		kind, body := s.printer(t, views[t], nil).forWatcher(watcher, sub)
 		if body == nil {
 			continue
 		}
@@ -175,7 +238,7 @@ func (s *Service) document(ctx context.Context, watcher uc.UserURI, sub *groupst
 	}
 	parts[0] = presdoc.Part{Type: presdoc.TypeRLMI, CID: "list", Body: list.Append(nil)}
 	m := presdoc.NewMultipart("b"+rand.Text(), parts)
-	return m.Type(), m.Append(nil)
+	return m.Type(), m.Append(nil), nil
 }
 
 // maxPrompts bounds the people told at once that they were added.
