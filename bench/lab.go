@@ -17,6 +17,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -63,6 +64,9 @@ func (l lab) fsyncs() float64 {
 	return float64(n) / time.Since(begin).Seconds()
 }
 
+// spareFiles are the files a server has open beside connections.
+const spareFiles = 150
+
 func user(n int) string { return fmt.Sprintf("user%05d", n) }
 
 // relayDuel relays between the same users on both servers.
@@ -108,7 +112,17 @@ func (l lab) relayTrivet(secure bool) (relayResult, error) {
 	return relay(s, t, l.length)
 }
 
+// idleDuel opens n connections, or as many as this system's limit of open files
+// allows a process.
 func (l lab) idleDuel(n int) (float64, error) {
+	var files syscall.Rlimit
+	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
+		return 0, err
+	}
+	if most := int(files.Cur) - spareFiles; n > most {
+		fmt.Printf("the limit of %d open files allows %d connections instead of %d\n", files.Cur, most, n)
+		n = most
+	}
 	s, t, err := l.startTrivet(n, true)
 	if err != nil {
 		return 0, err
