@@ -203,6 +203,9 @@ func (v *visit) confirm(s *association) (uc.UserURI, *sip.Message, error) {
 	if !v.signed(s) {
 		return v.refuse(s, fault.New(fault.Unauthenticated, opHandshake, "the signature of the handshake is wrong"))
 	}
+	if s.user == "" {
+		return v.refuse(s, fault.New(fault.Unauthenticated, opHandshake, "the account has no address to sign in with"))
+	}
 	if err := v.sameUser(s.user); err != nil {
 		v.forget(s)
 		return "", nil, err

@@ -58,7 +58,7 @@ func (v *visit) byDigest() (uc.UserURI, *sip.Message, error) {
 	known = known && *alg.ha1(&acc) != ""
 	filled := v.a.decoy.fill(login, acc)
 	right := subtle.ConstantTimeCompare(v.digestResponse(alg, *alg.ha1(&filled)), []byte(strings.ToLower(v.cred.value[pResponse]))) == 1
-	if !right || !known {
+	if !right || !known || acc.User == "" { // an account without an address is nobody here
 		v.failed()
 		return v.again()
 	}
