@@ -291,12 +291,23 @@ func (s *server) makeLayer(context.Context) error {
 		Handler: &s.mux, Log: s.log, First: s.set.Limits.SignInTime,
 		Limits: sip.Limits{Head: sip.DefaultLimits.Head, Body: s.set.Limits.MessageBytes, Headers: sip.DefaultLimits.Headers},
 	})
-	s.life.Add("SIP", 10*time.Second, s.layer.Close)
+	s.life.Add("SIP", 10*time.Second, s.stopSIP)
 	s.notifier = sipnotify.New(sipnotify.Config{
 		Link: s.layer, Locate: func(u uc.UserURI) []groupstate.Binding { return s.registrar.Locate(u) },
 		Server: s.fqdn, Epoch: s.epoch, Host: s.set.FQDN, Port: port(s.set.SIP.TLS), Gone: s.watcherGone,
 	})
 	s.proxy = sipproxy.New(sipproxy.Config{Layer: s.layer})
+	return nil
+}
+
+// stopSIP lets requests under way end, but does not wait long for a client that
+// does not answer.
+func (s *server) stopSIP(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
+	defer cancel()
+	if err := s.layer.Close(ctx); err != nil {
+		s.log.Info("some SIP clients had not answered when the server stopped")
+	}
 	return nil
 }
 
