@@ -345,13 +345,27 @@ func (e *endpoint) notified() *sip.Message {
 	return m
 }
 
+// idle waits until the workers have told everything so far: a lane takes what is
+// behind only when it is done with what was before.
+func (s *server) idle() {
+	for i := range s.s.lanes {
+		l := &s.s.lanes[i]
+		l.mu.Lock()
+		l.order = append(l.order, "end")
+		l.pending["end"] = &change{user: "end", seen: true}
+		l.mu.Unlock()
+		select {
+		case l.ready <- struct{}{}:
+		default:
+		}
+		s.await("empty lanes", func() bool { l.mu.Lock(); defer l.mu.Unlock(); return l.pending["end"] == nil })
+	}
+}
+
 // quiet makes sure that nothing was sent to the endpoint that it has not read.
 func (e *endpoint) quiet() {
 	e.t.Helper()
-	for i := range e.s.lanes {
-		l := &e.s.lanes[i]
-		e.await("empty lanes", func() bool { l.mu.Lock(); defer l.mu.Unlock(); return len(l.order) == 0 })
-	}
+	e.idle()
 	res := e.ask("SERVICE", e.user, "q", "<bad", "Content-Type: "+presdoc.TypePublish)
 	status(e.t, res, 400)
 	for _, m := range e.side {
