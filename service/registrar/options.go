@@ -28,12 +28,15 @@ func (r *Registrar) options(ctx context.Context, req *sipmux.Request) (*sip.Mess
 		}
 		return res, nil
 	}
-	user, err := uc.ParseUserURI(req.RequestURI)
-	if err != nil {
-		return nil, err
+	if req.MaxForwards() == 0 { // RFC 3261 16.3: for a user, not for this server
+		return req.Reply(483, ""), nil
 	}
 	if !signedIn(req) {
 		return nil, fault.New(fault.Forbidden, op, "sign in on this connection before asking about users")
+	}
+	user, err := uc.ParseUserURI(req.RequestURI)
+	if err != nil { // a sound URI (IPv6, say) that none of our users has
+		return nil, fault.New(fault.NotFound, op, "there is no such user here").About(req.RequestURI).Diagnosed(4005).Because(err)
 	}
 	known, bindings := false, []groupstate.Binding(nil)
 	if err := r.cfg.Groups.Read(ctx, user, func(s *groupstate.State) {
