@@ -1,7 +1,6 @@
 package server
 
 import (
-	"bytes"
 	"context"
 	"crypto/md5"
 	"crypto/rand"
@@ -475,19 +474,4 @@ func (a *Agent) Register(extra ...string) *sip.Message {
 	_, domain, _ := strings.Cut(a.User, "@")
 	m := a.Request("REGISTER", "sip:"+domain, "<"+a.User+">", append([]string{"Contact: " + a.Contact(), "Expires: 600"}, extra...)...)
 	return a.Do(m)
-}
-
-// framed returns the messages of a stream, for what was read off a raw socket.
-func framed(b []byte) (out []*sip.Message) {
-	for len(b) > 0 {
-		skip, size, err := sip.Frame(b, sip.DefaultLimits)
-		if b = b[skip:]; err != nil || size == 0 || size > len(b) {
-			return out
-		}
-		if m, err := sip.Parse(bytes.Clone(b[:size])); err == nil {
-			out = append(out, m)
-		}
-		b = b[size:]
-	}
-	return out
 }
