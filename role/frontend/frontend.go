@@ -95,6 +95,7 @@ func (s *server) steps() []step {
 		{"certificates", s.openCertificates},
 		{"sign-in", s.openAuth},
 		{"routing groups", s.openGroups},
+		{"agreement with the directory", s.reconcile},
 		{"SIP layer", s.makeLayer},
 		{"services", s.makeServices},
 		{"route table", s.makeRoutes},
@@ -194,7 +195,19 @@ func nextEpoch(path string) (uint64, error) {
 	if err == nil {
 		err = os.Rename(path+".new", path)
 	}
+	if err == nil {
+		err = syncFolder(filepath.Dir(path))
+	}
 	return n, fault.Wrap(op, err)
+}
+
+// syncFolder has the disk keep the names in a folder, a renamed file among them.
+func syncFolder(path string) error {
+	d, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(d.Sync(), d.Close())
 }
 
 func (s *server) openDirectory(ctx context.Context) error {
@@ -282,7 +295,7 @@ func (s *server) openGroups(ctx context.Context) error {
 	}
 	s.host = host
 	s.life.Add("routing groups", 10*time.Second, host.Close)
-	s.groups, err = startGroups(ctx, host, s.people.Home, s.clock)
+	s.groups, err = startGroups(ctx, host, s.people.Home, s.people.Enabled, s.clock)
 	return err
 }
 

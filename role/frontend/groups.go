@@ -26,6 +26,8 @@ type group struct {
 	id    uc.GroupID
 	raft  *replica.Group
 	state *groupstate.State
+
+	behind follower // changes of the directory that the group has not followed yet
 }
 
 // machine makes a routing group's state a replica.Machine.
@@ -40,20 +42,21 @@ func (m machine) Restore(r io.Reader) error                   { return m.state.R
 // groups is the way to the state of every user: it finds the routing group,
 // proposes commands to it and reads from it.
 type groups struct {
-	all   []*group // index = id-1
-	home  func(uc.UserURI) (uc.GroupID, bool)
-	clock clock.Clock
+	all     []*group // index = id-1
+	home    func(uc.UserURI) (uc.GroupID, bool)
+	enabled func(uc.UserURI) bool
+	clock   clock.Clock
 }
 
-func startGroups(ctx context.Context, host *replica.Host, home func(uc.UserURI) (uc.GroupID, bool), c clock.Clock) (*groups, error) {
-	g := &groups{home: home, clock: c}
+func startGroups(ctx context.Context, host *replica.Host, home func(uc.UserURI) (uc.GroupID, bool), enabled func(uc.UserURI) bool, c clock.Clock) (*groups, error) {
+	g := &groups{home: home, enabled: enabled, clock: c}
 	for id := uc.GroupID(1); id <= groupCount; id++ {
 		state := groupstate.New()
 		r, err := host.Start(ctx, id, machine{state})
 		if err != nil {
 			return nil, fault.Wrap(fmt.Sprintf("frontend.startGroups %d", id), err)
 		}
-		g.all = append(g.all, &group{id, r, state})
+		g.all = append(g.all, &group{id: id, raft: r, state: state, behind: follower{wake: make(chan struct{}, 1)}})
 	}
 	for _, x := range g.all {
 		if err := x.raft.Ready(ctx); err != nil {
@@ -80,13 +83,19 @@ func (g *groups) Propose(ctx context.Context, user uc.UserURI, cmd groupstate.Co
 		return nil, err
 	}
 	result, err := x.propose(ctx, cmd)
-	if fault.Is(err, fault.NotFound) && !x.knows(ctx, user) {
-		if _, err := x.propose(ctx, &groupstate.EnableUser{User: user, Now: g.now()}); err != nil {
+	if fault.Is(err, fault.NotFound) && g.enabled(user) && !x.knows(ctx, user) {
+		if err := g.meet(ctx, x, user); err != nil {
 			return nil, err
 		}
 		return x.propose(ctx, cmd)
 	}
 	return result, err
+}
+
+// meet makes a user known to the group, who starts with nothing.
+func (g *groups) meet(ctx context.Context, x *group, user uc.UserURI) error {
+	_, err := x.propose(ctx, &groupstate.EnableUser{User: user, Now: g.now()})
+	return err
 }
 
 // Propose has this group carry out cmd.
@@ -117,10 +126,23 @@ func (x *group) knows(ctx context.Context, user uc.UserURI) bool {
 }
 
 // Read runs f on the goroutine of the user's routing group with its state as of
-// now. f must be brief and may keep what it is handed.
+// now. f must be brief and may keep what it is handed. A user of the directory whom
+// the group has never met is enabled there first.
 func (g *groups) Read(ctx context.Context, user uc.UserURI, f func(*groupstate.State)) error {
 	x, err := g.of(user)
 	if err != nil {
+		return err
+	}
+	stranger := false
+	err = x.raft.Read(ctx, func() {
+		if stranger = x.state.User(user) == nil && g.enabled(user); !stranger {
+			f(x.state)
+		}
+	})
+	if err != nil || !stranger {
+		return err
+	}
+	if err := g.meet(ctx, x, user); err != nil {
 		return err
 	}
 	return x.raft.Read(ctx, func() { f(x.state) })

@@ -120,11 +120,15 @@ func (d directoryUsers) Create(ctx context.Context, u directory.User, password s
 	if err != nil {
 		return u, err
 	}
-	return made[0], nil
+	return made[0], d.followed(ctx)
 }
 
 func (d directoryUsers) Update(ctx context.Context, guid string, change func(*directory.User) error) (directory.User, error) {
-	return d.store.Update(ctx, guid, change)
+	u, err := d.store.Update(ctx, guid, change)
+	if err != nil {
+		return u, err
+	}
+	return u, d.followed(ctx)
 }
 
 func (d directoryUsers) SetPassword(ctx context.Context, guid, password string) error {
@@ -140,7 +144,10 @@ func (d directoryUsers) SetPassword(ctx context.Context, guid, password string) 
 }
 
 func (d directoryUsers) Delete(ctx context.Context, guid string) error {
-	return d.store.Delete(ctx, guid)
+	if err := d.store.Delete(ctx, guid); err != nil {
+		return err
+	}
+	return d.followed(ctx)
 }
 
 // userChanged follows the directory: who is new, disabled, renamed or gone, and
@@ -182,35 +189,6 @@ func (s *server) userChanged(c users.Change) {
 			return nil
 		})
 	}
-}
-
-// follow brings the user's routing group behind the directory. It is repeated
-// until it is done: what the directory says has been acknowledged.
-func (s *server) follow(u *users.User, cmd groupstate.Command, drop bool) {
-	group, user := u.RoutingGroup, u.SipAddress
-	if group == 0 || int(group) > len(s.groups.all) {
-		return
-	}
-	s.life.Go("follow the directory", func(ctx context.Context) error {
-		if drop {
-			s.gate.DropUser(user)
-		}
-		for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-			_, err := s.groups.all[group-1].Propose(ctx, cmd)
-			if err == nil || fault.Is(err, fault.NotFound) {
-				return nil
-			}
-			s.log.Warn("a routing group does not follow the directory; trying again", "group", group, "err", err)
-			tick := s.clock.NewTicker(wait)
-			select {
-			case <-ctx.Done():
-				tick.Stop()
-				return nil
-			case <-tick.C():
-				tick.Stop()
-			}
-		}
-	})
 }
 
 // pool is the pool of one.

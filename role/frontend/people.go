@@ -62,6 +62,13 @@ func (p *people) Home(a uc.UserURI) (uc.GroupID, bool) {
 	}
 	return u.RoutingGroup, u.RoutingGroup != 0
 }
+
+// Enabled reports whether the directory lets the user sign in.
+func (p *people) Enabled(a uc.UserURI) bool {
+	u := p.ByAddress(a)
+	return u != nil && u.Enabled
+}
+
 func (p *people) Person(a uc.UserURI) (presence.Card, bool) {
 	u := p.ByAddress(a)
 	if u == nil {

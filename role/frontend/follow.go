@@ -1,0 +1,183 @@
+package frontend
+
+import (
+	"context"
+	"sync"
+	"time"
+
+	"trivet/fault"
+	"trivet/rule/groupstate"
+	"trivet/store/users"
+	"trivet/uc"
+)
+
+// The directory is where users are made, disabled and removed; routing groups
+// follow it. A change is on disk in the directory first and is acknowledged when
+// the group has carried it out too. What a crash leaves undone between the two is
+// made up for at the next start, before anybody can sign in.
+
+// chase is a command that brings a group behind the directory.
+type chase struct {
+	cmd  groupstate.Command
+	drop uc.UserURI    // whose sign-ins end at once, "" for nobody
+	done chan struct{} // closed when it has been carried out
+}
+
+// follower carries out the commands for one group in the order of the changes, so
+// that a user who is removed and made again does not lose what is new.
+type follower struct {
+	mu   sync.Mutex // guards list
+	list []chase    // the first one may be under way
+	wake chan struct{}
+}
+
+func (f *follower) add(c chase) {
+	c.done = make(chan struct{})
+	f.mu.Lock()
+	f.list = append(f.list, c)
+	f.mu.Unlock()
+	select {
+	case f.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (f *follower) first() (chase, bool) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.list) == 0 {
+		return chase{}, false
+	}
+	return f.list[0], true
+}
+
+func (f *follower) finish(c chase) {
+	f.mu.Lock()
+	f.list[0] = chase{}
+	f.list = f.list[1:]
+	f.mu.Unlock()
+	close(c.done)
+}
+
+// last is closed once everything added so far is carried out; nil: it is.
+func (f *follower) last() <-chan struct{} {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if len(f.list) == 0 {
+		return nil
+	}
+	return f.list[len(f.list)-1].done
+}
+
+// follow has the user's routing group carry out cmd soon.
+func (s *server) follow(u *users.User, cmd groupstate.Command, drop bool) {
+	if u.RoutingGroup == 0 || int(u.RoutingGroup) > len(s.groups.all) {
+		return
+	}
+	c := chase{cmd: cmd}
+	if drop {
+		c.drop = u.SipAddress
+	}
+	s.groups.all[u.RoutingGroup-1].behind.add(c)
+}
+
+// followers starts the worker of every group.
+func (s *server) followers() {
+	for _, x := range s.groups.all {
+		s.life.Go("follow the directory", func(ctx context.Context) error {
+			for {
+				select {
+				case <-ctx.Done():
+					return nil
+				case <-x.behind.wake:
+				}
+				for c, ok := x.behind.first(); ok && ctx.Err() == nil; c, ok = x.behind.first() {
+					s.chase(ctx, x, c)
+				}
+			}
+		})
+	}
+}
+
+// chase repeats a command until it is carried out: what the directory says holds.
+func (s *server) chase(ctx context.Context, x *group, c chase) {
+	if c.drop != "" {
+		s.gate.DropUser(c.drop)
+	}
+	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		_, err := x.propose(ctx, c.cmd)
+		if err == nil || fault.Is(err, fault.NotFound) {
+			x.behind.finish(c)
+			return
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		s.log.Warn("a routing group does not follow the directory; trying again", "group", x.id, "err", err)
+		tick := s.clock.NewTicker(wait)
+		select {
+		case <-ctx.Done():
+		case <-tick.C():
+		}
+		tick.Stop()
+	}
+}
+
+// followed waits until the groups have carried out all that the directory said
+// before. The error says that the change itself holds.
+func (s *server) followed(ctx context.Context) error {
+	for _, x := range s.groups.all {
+		done := x.behind.last()
+		if done == nil {
+			continue
+		}
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return fault.New(fault.Timeout, "frontend.followed", "the directory is changed, but the routing group of the user has not followed yet").Because(ctx.Err())
+		case <-s.life.Context().Done():
+			return fault.New(fault.Unavailable, "frontend.followed", "the directory is changed; the routing group of the user follows when the server is started again")
+		}
+	}
+	return nil
+}
+
+// reconcile makes up for changes of the directory that an earlier run did not
+// live to pass on. Users whom a group has never met are met when first needed.
+func (s *server) reconcile(ctx context.Context) error {
+	for _, x := range s.groups.all {
+		var cmds []groupstate.Command
+		if err := x.Read(ctx, func(state *groupstate.State) {
+			for u := range state.Users() {
+				if cmd := s.wanted(x.id, u); cmd != nil {
+					cmds = append(cmds, cmd)
+				}
+			}
+		}); err != nil {
+			return err
+		}
+		for _, cmd := range cmds {
+			if _, err := x.propose(ctx, cmd); err != nil {
+				return err
+			}
+		}
+		if len(cmds) > 0 {
+			s.log.Info("a routing group has been brought behind the directory", "group", x.id, "users", len(cmds))
+		}
+	}
+	s.followers()
+	return nil
+}
+
+// wanted is what has to be done about a user of a group, nil for nothing.
+func (s *server) wanted(id uc.GroupID, have *groupstate.User) groupstate.Command {
+	switch u, now := s.people.ByAddress(have.URI()), s.groups.now(); {
+	case u == nil || u.RoutingGroup != id:
+		return &groupstate.RemoveUser{User: have.URI(), Now: now}
+	case u.Enabled && !have.Enabled():
+		return &groupstate.EnableUser{User: have.URI(), Now: now}
+	case !u.Enabled && have.Enabled():
+		return &groupstate.DisableUser{User: have.URI(), Now: now}
+	}
+	return nil
+}
