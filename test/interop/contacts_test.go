@@ -64,9 +64,15 @@ func TestGroupsOnTwoEndpoints(t *testing.T) {
 	group(desk, "Project A", false)
 	everywhere(t, eve, []string{"Project B"}, desk, laptop)
 
+	// COMPAT(pidgin-sipe 1.25): told that another endpoint deleted a group
+	// (deletedGroup), it frees the group twice and crashes. It must not be told, and
+	// learns at its next sign-in.
 	desk.RemoveGroup(t, "Project B")
-	group(laptop, "Project B", false)
 	everywhere(t, eve, nil, desk, laptop)
+	desk.SetStatus(t, pidgin.Busy, "")
+	laptop.AwaitEvent(t, "self-status", "status", pidgin.Busy) // it lives
+	laptop.Quit(t)
+	group(s.Laptop(t, alice), "Project B", false)
 }
 
 func TestContactsAreThereNextTime(t *testing.T) {
@@ -89,26 +95,11 @@ func TestContactCard(t *testing.T) {
 	a.AwaitBuddy(t, bob, "card", func(b pidgin.Buddy) bool {
 		return b.ServerAlias == "Bob <B> Größe & Søn" && b.Title == "Head of Ünits" && b.Email == "bob@mail.test"
 	})
+	if info := a.Info(t, bob); !strings.Contains(info.String(), "Bob <B> Größe & Søn") {
+		t.Errorf("the window with bob's card shows %s, want his name", info)
+	}
 	s.Cmdlet(t, "Set-CsUser", mailbox(bob), "-Title", "Chief") // and while they look
 	a.AwaitBuddy(t, bob, "new title", func(b pidgin.Buddy) bool { return b.Title == "Chief" })
-}
-
-func TestSearch(t *testing.T) {
-	t.Parallel()
-	s := Start(t)
-	s.Cmdlet(t, "Set-CsUser", mailbox(bob), "-FirstName", "Robert", "-LastName", "Brown", "-DisplayName", "Robert Brown")
-	c := s.Pidgin(t, alice)
-	rows := c.Search(t, "surname", "Bro")
-	found := slices.ContainsFunc(rows, func(e pidgin.Event) bool { return strings.Contains(e.String(), "Robert Brown") })
-	if !found {
-		t.Errorf("search for Bro found %q, want Robert Brown among them", rows)
-	}
-	if rows := c.Search(t, "surname", "Nobody-Has-This"); len(rows) != 0 {
-		t.Errorf("search for nobody found %q", rows)
-	}
-	if card := c.Info(t, bob); !strings.Contains(card.String(), "Robert Brown") {
-		t.Errorf("info of bob: %s, want the name Robert Brown", card)
-	}
 }
 
 func TestBeingAddedIsShown(t *testing.T) {

@@ -33,8 +33,12 @@ func TestMain(m *testing.M) {
 
 var binaryDir = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "trivet-interop") })
 
-// binary builds the program and returns its path.
+// binary builds the program and returns its path. TRIVET_BINARY names another
+// build to be tested instead: an older release, an installed package.
 var binary = sync.OnceValues(func() (string, error) {
+	if other := os.Getenv("TRIVET_BINARY"); other != "" {
+		return filepath.Abs(other)
+	}
 	dir, err := binaryDir()
 	if err != nil {
 		return "", err

@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"fmt"
 	"testing"
 
 	"trivet/test/peer/pidgin"
@@ -24,21 +25,30 @@ func TestEveryStateBothWays(t *testing.T) {
 func TestIdle(t *testing.T) {
 	t.Parallel()
 	a, b := friends(t, Start(t))
-	a.Rest(t)
-	b.AwaitStatus(t, alice, pidgin.Idle)
-	a.Wake(t)
-	b.AwaitStatus(t, alice, pidgin.Available)
-	a.SetStatus(t, pidgin.Busy, "")
-	b.AwaitStatus(t, alice, pidgin.Busy)
-	a.Rest(t)
-	b.AwaitStatus(t, alice, pidgin.BusyIdle)
-	a.Wake(t)
-	b.AwaitStatus(t, alice, pidgin.Busy)
+	steps := []struct {
+		do   func(testing.TB)
+		seen string
+	}{
+		{a.Rest, pidgin.Idle},
+		{a.Wake, pidgin.Available},
+		{func(t testing.TB) { a.SetStatus(t, pidgin.Busy, "") }, pidgin.Busy},
+		{a.Rest, pidgin.BusyIdle},
+		{a.Wake, pidgin.Busy},
+	}
+	for i, step := range steps {
+		// People do not get idle within milliseconds. The plugin does not repeat a
+		// refused publication of idleness, so it must have the versions of the last
+		// one; it has when it gets a message that was sent after that was seen.
+		b.Send(t, alice, fmt.Sprintf("ready for %d", i))
+		a.Received(t, bob, fmt.Sprintf("ready for %d", i))
+		step.do(t)
+		b.AwaitStatus(t, alice, step.seen)
+	}
 }
 
 func awaitNote(t *testing.T, c *pidgin.Client, who, note string) {
 	t.Helper()
-	c.AwaitBuddy(t, who, "note "+note, func(b pidgin.Buddy) bool { return b.Message == note })
+	c.AwaitBuddy(t, who, "note "+note, func(b pidgin.Buddy) bool { return b.Note() == note })
 }
 
 func TestNotesBothWays(t *testing.T) {
@@ -60,7 +70,7 @@ func TestAccessLevels(t *testing.T) {
 	a.SetStatus(t, pidgin.DND, "writing")
 	seen := func(status, note string) {
 		t.Helper()
-		b.AwaitBuddy(t, alice, status+" and note "+note, func(b pidgin.Buddy) bool { return b.Status == status && b.Message == note })
+		b.AwaitBuddy(t, alice, status+" and note "+note, func(b pidgin.Buddy) bool { return b.Status == status && b.Note() == note })
 	}
 	seen(pidgin.DND, "writing")
 	a.SetAccessLevel(t, bob, "Team") // may interrupt
@@ -79,18 +89,15 @@ func TestBlockAndUnblock(t *testing.T) {
 	t.Parallel()
 	s := Start(t)
 	a, b := friends(t, s)
-	laptop := s.Laptop(t, alice)
 	c := s.Pidgin(t, carol)
 	knows(t, c, alice)
 	a.Block(t, mailbox(bob))
 	b.AwaitStatus(t, alice, pidgin.Offline)
 	c.AwaitStatus(t, alice, pidgin.Available) // nobody else notices
-	laptop.AwaitBuddy(t, bob, "being blocked", func(b pidgin.Buddy) bool { return b.Blocked })
 	b.Send(t, alice, "may I?")
 	b.AwaitEvent(t, "im-failed", "who", alice)
 	a.Unblock(t, mailbox(bob))
 	b.AwaitStatus(t, alice, pidgin.Available)
-	laptop.AwaitBuddy(t, bob, "not being blocked", func(b pidgin.Buddy) bool { return !b.Blocked })
 }
 
 func TestSigningOutIsSeen(t *testing.T) {

@@ -17,7 +17,7 @@ func TestNothingIsLostWhenTheServerIsKilled(t *testing.T) {
 	a.SetAccessLevel(t, bob, "Personal")
 	a.Block(t, mailbox(dave))
 	a.SetStatus(t, pidgin.DND, "kept")
-	b.AwaitBuddy(t, alice, "note", func(b pidgin.Buddy) bool { return b.Status == pidgin.DND && b.Message == "kept" })
+	b.AwaitBuddy(t, alice, "note", func(b pidgin.Buddy) bool { return b.Status == pidgin.DND && b.Note() == "kept" })
 	laptop.AwaitBuddy(t, eve, "name", func(b pidgin.Buddy) bool { return b.Name() == "Evi" }) // so it was acknowledged
 
 	s.Kill()
@@ -38,7 +38,7 @@ func TestNothingIsLostWhenTheServerIsKilled(t *testing.T) {
 			t.Errorf("eve is called %q after the restart, want Evi", e.Name())
 		}
 	}
-	b.AwaitBuddy(t, alice, "note", func(b pidgin.Buddy) bool { return b.Message == "kept" })
+	b.AwaitBuddy(t, alice, "note", func(b pidgin.Buddy) bool { return b.Note() == "kept" })
 	d := s.Pidgin(t, dave)
 	knows(t, d, alice, bob)
 	d.AwaitStatus(t, bob, pidgin.Available)

@@ -120,12 +120,18 @@ func (c *Client) DebugLog() string {
 }
 
 // Fatalf ends the test with a message about the client, its last events and the
-// end of its debug log.
+// end of its debug log. The other clients of the test add theirs.
 func (c *Client) Fatalf(t testing.TB, format string, args ...any) {
 	t.Helper()
+	c.described = true
+	t.Fatalf("%s: %s\n%s", c.name, fmt.Sprintf(format, args...), c.state())
+}
+
+// state describes the client as its last events and the end of its debug log.
+func (c *Client) state() string {
 	const events, lines = 40, 80
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s: %s\n-- last events\n", c.name, fmt.Sprintf(format, args...))
+	b.WriteString("-- last events\n")
 	all := c.Events()
 	for _, e := range all[max(0, len(all)-events):] {
 		fmt.Fprintln(&b, "  ", e)
@@ -133,7 +139,7 @@ func (c *Client) Fatalf(t testing.TB, format string, args ...any) {
 	log := strings.Split(c.DebugLog(), "\n")
 	fmt.Fprintf(&b, "-- end of the debug log\n%s\n", strings.Join(log[max(0, len(log)-lines):], "\n"))
 	c.mu.Lock()
+	defer c.mu.Unlock()
 	b.WriteString(c.stderr.String())
-	c.mu.Unlock()
-	t.Fatal(b.String())
+	return b.String()
 }

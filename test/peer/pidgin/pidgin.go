@@ -64,6 +64,8 @@ type Client struct {
 	in   io.WriteCloser
 	last int // number of the last command
 
+	described bool // in the message that ended the test
+
 	mu     sync.Mutex // guards the fields below
 	events []Event
 	taken  []bool        // by Await; as long as events
@@ -105,6 +107,9 @@ func Start(t testing.TB, a Account) *Client {
 		_ = c.cmd.Process.Kill()
 		<-read
 		_ = c.cmd.Wait()
+		if t.Failed() && !c.described {
+			t.Logf("%s, meanwhile\n%s", c.name, c.state())
+		}
 	})
 	c.write(t, a.settings(home, c.log))
 	c.Await(t, "ready", func(e Event) bool { return e.Name() == "ready" })

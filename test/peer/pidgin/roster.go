@@ -3,6 +3,7 @@ package pidgin
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"testing"
 )
 
@@ -11,7 +12,7 @@ type Buddy struct {
 	Who, Group      string
 	Alias           string // chosen by the user
 	ServerAlias     string // from the contact card
-	Status, Message string // status id and note
+	Status, Message string // status id, and the words beside it: see Note
 	Title, Email    string // from the contact card
 	Company         string
 	Idle, Blocked   bool
@@ -26,6 +27,25 @@ func (b Buddy) Name() string {
 		return b.ServerAlias
 	}
 	return b.Who
+}
+
+// Note is the note of the contact. The plugin puts the words for the activity in
+// front of it, "Busy - in a meeting"; without a note they stand alone.
+func (b Buddy) Note() string {
+	activity, note, both := strings.Cut(b.Message, " - ")
+	switch {
+	case both:
+		return note
+	case slices.Contains(activities, activity):
+		return ""
+	}
+	return b.Message
+}
+
+// activities are the plugin's words for activities.
+var activities = []string{
+	"Available", "Inactive", "Busy", "Busy-Idle", "Do not disturb", "Be right back", "Away", "Offline", "On the phone",
+	"In a call", "In a conference", "In a meeting", "Out of office", "Out to lunch", "Urgent interruptions only", "Presenting",
 }
 
 // Roster is the contact list as the user sees it now.

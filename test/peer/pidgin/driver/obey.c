@@ -81,12 +81,15 @@ static const char *do_quit(Command *c)
 
 static const char *do_set_status(Command *c)
 {
-	const char *id = arg(c, "status"), *note = arg(c, "note");
+	const char *id = arg(c, "status");
+	char *html = arg(c, "note") ? g_markup_escape_text(arg(c, "note"), -1) : NULL;
 
-	if (!id || !purple_account_get_status(self, id))
-		return "no such status";
-	purple_account_set_status(self, id, TRUE, note ? "message" : NULL, note, NULL);
-	return NULL;
+	if (id && purple_account_get_status(self, id))
+		purple_account_set_status(self, id, TRUE, html ? "message" : NULL, html, NULL);
+	else
+		id = NULL;
+	g_free(html);
+	return id ? NULL : "no such status";
 }
 
 static const char *do_idle(Command *c)

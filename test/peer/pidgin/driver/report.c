@@ -48,10 +48,15 @@ void report(const char *name, ...)
 	send_event(event);
 }
 
+/* The words beside a status are markup. */
 static void put_status(JsonObject *event, PurpleStatus *status)
 {
+	const char *html = purple_status_get_attr_string(status, "message");
+	char *text = html ? purple_markup_strip_html(html) : NULL;
+
 	put(event, "status", purple_status_get_id(status));
-	put(event, "message", purple_status_get_attr_string(status, "message"));
+	put(event, "message", text);
+	g_free(text);
 }
 
 void report_buddy(const char *name, PurpleBuddy *buddy, const char *key, const char *value)
@@ -128,8 +133,12 @@ static PurpleConnectionUiOps connection_ops = { .report_disconnect_reason = fail
 
 static void self_status(PurpleAccount *account, PurpleStatus *was, PurpleStatus *is)
 {
+	JsonObject *event = json_object_new();
+
 	(void)account, (void)was;
-	report("self-status", "status", purple_status_get_id(is), "message", purple_status_get_attr_string(is, "message"), NULL);
+	put(event, "event", "self-status");
+	put_status(event, is);
+	send_event(event);
 }
 
 /* ---- contacts ---- */
