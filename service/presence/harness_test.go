@@ -92,9 +92,30 @@ func (g *world) ReadMany(_ context.Context, users []uc.UserURI, f func(uc.UserUR
 	return nil
 }
 
-type people map[uc.UserURI]Card
+// people is a directory that makes its readers wait while it is locked.
+type people struct {
+	sync.RWMutex
+	cards map[uc.UserURI]Card
+}
 
-func (p people) Person(u uc.UserURI) (Card, bool) { c, ok := p[u]; return c, ok }
+func (p *people) Person(u uc.UserURI) (Card, bool) {
+	p.RLock()
+	defer p.RUnlock()
+	c, ok := p.cards[u]
+	return c, ok
+}
+
+func (p *people) set(u uc.UserURI, c Card) {
+	p.Lock()
+	p.cards[u] = c
+	p.Unlock()
+}
+
+func (p *people) remove(u uc.UserURI) {
+	p.Lock()
+	delete(p.cards, u)
+	p.Unlock()
+}
 
 // hands is a clock that the test moves.
 type hands struct {
@@ -124,7 +145,7 @@ type server struct {
 	t     testing.TB
 	g     *world
 	s     *Service
-	cards people
+	cards *people
 	clock *hands
 	layer *siptrans.Layer
 	addr  string
@@ -135,10 +156,10 @@ func start(t testing.TB, policy Policy) *server {
 		t.Cleanup(func() { goleak.VerifyNone(t) })
 	}
 	s := &server{t: t, g: &world{state: groupstate.New(), bound: map[uc.UserURI][]groupstate.Binding{}}, clock: &hands{},
-		cards: people{
+		cards: &people{cards: map[uc.UserURI]Card{
 			alice: {DisplayName: "Alice <A>", FirstName: "Alice", Email: "alice@example.test", Title: "Engineer", Office: "3.14", MobilePhone: "+49 160 1", HomePhone: "030 1", LineURI: "tel:+1555;ext=1&2"},
-			bob:   {DisplayName: "Bob Brown"}, carol: {DisplayName: "Carol"}}}
-	for u := range s.cards {
+			bob:   {DisplayName: "Bob Brown"}, carol: {DisplayName: "Carol"}}}}
+	for u := range s.cards.cards {
 		s.g.state.Apply(1, groupstate.Encode(&groupstate.EnableUser{User: u}))
 	}
 	var mux *sipmux.Mux
@@ -214,7 +235,7 @@ func (s *server) await(what string, ok func() bool) {
 		if time.Now().After(end) {
 			s.t.Fatal("waited in vain: " + what)
 		}
-		<-time.After(2 * time.Millisecond)
+		<-time.After(100 * time.Microsecond)
 	}
 }
 

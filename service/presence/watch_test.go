@@ -200,7 +200,7 @@ func TestCardChanges(t *testing.T) {
 	a, b := s.endpoint(alice, "a1"), s.endpoint(bob, "b1")
 	a.self()
 	status(t, b.batch("w", alice), 200)
-	s.cards[alice] = Card{DisplayName: "Alice Miller", LineURI: "tel:+7"}
+	s.cards.set(alice, Card{DisplayName: "Alice Miller", LineURI: "tel:+7"})
 	if err := s.s.Refresh(t.Context(), alice); err != nil {
 		t.Fatal(err)
 	}
@@ -217,7 +217,7 @@ func TestRemovedUserLooksOffline(t *testing.T) {
 	s.endpoint(alice, "a1")
 	b := s.endpoint(bob, "b1")
 	status(t, b.batch("w", alice), 200)
-	delete(s.cards, alice)
+	s.cards.remove(alice)
 	s.propose(&groupstate.RemoveUser{User: alice})
 	if n := availability(t, categoriesOf(t, b.notified())); n != 18500 {
 		t.Errorf("%d", n)
