@@ -42,6 +42,7 @@ type Settings struct {
 	} `key:"digest"`
 	Limits struct {
 		Connections   int           `key:"connections" default:"100000" min:"10" help:"open SIP connections"`
+		Strangers     int           `key:"strangers" default:"2000" min:"10" help:"SIP connections of one address that have not signed in"`
 		MessageBytes  int           `key:"message-bytes" default:"262144" min:"8192" help:"bytes of one SIP message"`
 		SignInTime    time.Duration `key:"sign-in-time" default:"60s" min:"1s" help:"time a connection has to authenticate"`
 		Contacts      int           `key:"contacts" default:"250" min:"1" help:"contacts of one user"`

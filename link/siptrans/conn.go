@@ -111,7 +111,11 @@ func (c *Conn) TLS() *tls.ConnectionState {
 }
 
 // Trust lifts the limits for connections that have not signed in.
-func (c *Conn) Trust() { c.safe.Store(true) }
+func (c *Conn) Trust() {
+	if !c.safe.Swap(true) && c.udp == nil && !c.out {
+		c.layer.sources.known(c.remote.Addr())
+	}
+}
 
 // Trusted reports whether Trust was called.
 func (c *Conn) Trusted() bool { return c.safe.Load() }
@@ -219,8 +223,14 @@ func (l *Layer) forget(c *Conn) {
 	case c.udp != nil:
 		c.udp.forget(c)
 	case !c.out:
-		l.sources.leave(c.remote.Addr(), l.cfg.PerSource)
+		l.leave(c)
 	}
+}
+
+// leave takes an accepted connection out of the count.
+func (l *Layer) leave(c *Conn) {
+	c.Trust()
+	l.sources.leave()
 }
 
 var errGone = fault.New(fault.Unavailable, "siptrans.Send", "the connection is closed")

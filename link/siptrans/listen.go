@@ -121,7 +121,7 @@ func pause(ctx context.Context, d time.Duration) {
 func (a *acceptor) start(nc net.Conn) {
 	l := a.layer
 	from := addrPort(nc.RemoteAddr()).Addr()
-	if !l.sources.enter(from, l.cfg.PerSource) {
+	if !l.sources.enter(from, l.cfg.PerSource, l.cfg.Connections) {
 		l.stats.rejected.Add(1)
 		nc.Close()
 		return
@@ -132,7 +132,7 @@ func (a *acceptor) start(nc net.Conn) {
 		c.via = l.viaPrefix(a.transport, c.local)
 	}
 	if err := c.attach(nc); err != nil {
-		l.sources.leave(from, l.cfg.PerSource)
+		l.leave(c)
 		nc.Close()
 		return
 	}
@@ -145,7 +145,7 @@ func (a *acceptor) start(nc net.Conn) {
 		if err := a.shake(c); err != nil {
 			l.cfg.Log.Debug("handshake failed", "remote", c.remote, "err", err)
 			l.stats.rejected.Add(1)
-			l.sources.leave(from, l.cfg.PerSource)
+			l.leave(c)
 			nc.Close()
 			return
 		}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
 	"strconv"
 	"syscall"
 	"time"
@@ -14,7 +15,6 @@ import (
 // reader is the state of the goroutine that reads a stream.
 type reader struct {
 	part   []byte // the beginning of a message, or of a WebSocket frame
-	first  bool   // a whole message has come
 	timed  bool   // a deadline is set
 	spent  int    // bytes read before Trust
 	user   string // From URI of the first request
@@ -32,13 +32,18 @@ var (
 // wakes us when there is something, and only then is a buffer borrowed.
 func (c *Conn) read() {
 	r := &c.reader
-	c.deadline(!r.first)
+	c.deadline(!c.safe.Load())
 	done := false
 	if c.tls != nil || len(r.part) > 0 { // what came with the end of the handshake
 		done = !c.early()
 	}
 	if !done {
-		if err := c.sock.raw.Read(c.ready); r.err == nil {
+		err := c.sock.raw.Read(c.ready)
+		for errors.Is(err, os.ErrDeadlineExceeded) && r.err == nil && c.safe.Load() && len(r.part) == 0 { // signed in since the last read
+			c.deadline(false)
+			err = c.sock.raw.Read(c.ready)
+		}
+		if r.err == nil {
 			r.err = err
 		}
 	}
@@ -54,7 +59,7 @@ func (c *Conn) ending() string {
 		return "the peer closed the connection"
 	case errors.As(err, &again) && again.Timeout():
 		c.layer.stats.rejected.Add(1)
-		return "no whole message came in time"
+		return "no sign-in, or the rest of a message, came in time"
 	}
 	return err.Error()
 }
@@ -120,7 +125,7 @@ func (c *Conn) early() bool {
 	ok := (len(part) == 0 || c.feed(b, part)) && c.decrypt(b)
 	b.flush()
 	batches.Put(b)
-	c.deadline(!c.reader.first || len(c.reader.part) > 0)
+	c.deadline(!c.safe.Load() || len(c.reader.part) > 0)
 	return ok
 }
 
@@ -137,7 +142,7 @@ func (c *Conn) batch(data []byte) (ok bool) {
 	}
 	b.flush()
 	batches.Put(b)
-	c.deadline(!r.first || len(r.part) > 0)
+	c.deadline(!c.safe.Load() || len(r.part) > 0)
 	return ok && !c.dead.Load() && c.affordable(len(data))
 }
 
@@ -226,7 +231,6 @@ func (c *Conn) messages(b *Batch, data []byte) (rest []byte, ok bool) {
 
 // message parses and handles one message.
 func (c *Conn) message(b *Batch, raw []byte) {
-	c.reader.first = true
 	defer c.layer.recovered(func() { c.Close("the server made a mistake") })
 	m := newMessage()
 	if err := m.Parse(raw, c.layer.cfg.Limits); err != nil {

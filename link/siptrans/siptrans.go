@@ -57,10 +57,11 @@ type Config struct {
 	Queue         int           // 1 MiB: output a connection may owe before it is closed
 	Stall         time.Duration // 30 s: how long a peer may take no byte while output is queued
 	Handshake     time.Duration // 10 s: for the TLS handshake, and again for the WebSocket upgrade
-	First         time.Duration // 32 s: for the first whole message, and for the rest of one begun
+	First         time.Duration // 32 s: from accepting a connection to Conn.Trust, and for the rest of a message begun
 	Budget        int           // 256 KiB: bytes a connection may send before Conn.Trust
 
-	PerSource   int        // 0 is no limit: stream connections of one address
+	Connections int        // 0 is no limit: stream connections accepted and open, all listeners together
+	PerSource   int        // 0 is no limit: those of one address without Conn.Trust
 	AcceptRate  rate.Limit // 0 is no limit: connections accepted per second, all listeners together
 	AcceptBurst int        // 100
 	UDPPeers    int        // 65536: remote addresses remembered per UDP socket

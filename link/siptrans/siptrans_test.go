@@ -194,12 +194,17 @@ func TestSlowlorisAndSilence(t *testing.T) {
 		{"silent tcp", "tcp", ""}, {"silent tls", "tls", ""}, {"silent ws", "ws", ""},
 		{"half a message", "tcp", "MESSAGE sip:bob@example.test SIP/2.0\r\nVia: SIP"},
 		{"half after a whole one", "tcp", request("MESSAGE", "a", "b", "1", 1, "", "") + "MESSAGE sip:"},
+		{"a stranger's whole one", "tcp", request("MESSAGE", "a", "b", "1", 1, "", "")},
 	} {
 		p := dial(t, "tcp", listen(t, l, c.network, serverTLS(t)))
 		p.send(c.say)
 		p.closed()
 	}
-	p := dial(t, "tcp", listen(t, l, "tcp", nil)) // one whole message, then silence: stays
+	l = start(t, Config{First: 100 * time.Millisecond, Handler: handlerFunc(func(ctx context.Context, tx *ServerTx) {
+		tx.Conn().Trust()
+		ok(ctx, tx)
+	})})
+	p := dial(t, "tcp", listen(t, l, "tcp", nil)) // signed in, then silence: stays
 	p.send(request("MESSAGE", "a", "b", "1", 1, "", ""))
 	p.recv()
 	p.nc.SetReadDeadline(time.Now().Add(300 * time.Millisecond))
@@ -550,6 +555,35 @@ func TestPerSourceLimit(t *testing.T) {
 	q := dial(t, "tcp", addr)
 	q.send(request("OPTIONS", "alice", "bob", "x", 1, "", ""))
 	q.recv()
+	for _, c := range l.conns.all() {
+		c.Trust() // those who have signed in do not count
+	}
+	for range 2 {
+		q := dial(t, "tcp", addr)
+		q.send(request("OPTIONS", "alice", "bob", "x", 1, "", ""))
+		q.recv()
+	}
+	dial(t, "tcp", addr).closed()
+}
+
+func TestConnectionLimit(t *testing.T) {
+	l := start(t, Config{Connections: 2, Handler: handlerFunc(func(ctx context.Context, tx *ServerTx) {
+		tx.Conn().Trust()
+		ok(ctx, tx)
+	})})
+	addr := listen(t, l, "tcp", nil)
+	ask := func() *peer {
+		p := dial(t, "tcp", addr)
+		p.send(request("OPTIONS", "alice", "bob", "x", 1, "", ""))
+		return p
+	}
+	p := ask()
+	p.recv()
+	ask().recv()
+	ask().closed()
+	p.nc.Close()
+	await(t, "one connection", func() bool { return l.Stats().Connections[1] == 1 })
+	ask().recv()
 }
 
 func TestWebSocket(t *testing.T) {

@@ -54,36 +54,40 @@ func (t *connTable) all() (out []*Conn) {
 	return out
 }
 
-// sourceTable counts the stream connections of each address.
+// sourceTable counts the stream connections that were accepted, and the strangers
+// of each address among them.
 type sourceTable struct {
-	mu sync.Mutex
-	n  map[netip.Addr]int
+	mu   sync.Mutex
+	open int
+	n    map[netip.Addr]int
 }
 
-// enter counts a connection unless the address has limit already.
-func (t *sourceTable) enter(a netip.Addr, limit int) bool {
-	if limit <= 0 {
-		return true
-	}
+// enter counts a connection of a stranger, unless there are as many as may be.
+func (t *sourceTable) enter(a netip.Addr, perSource, all int) bool {
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if all > 0 && t.open >= all || perSource > 0 && t.n[a] >= perSource {
+		return false
+	}
 	if t.n == nil {
 		t.n = map[netip.Addr]int{}
 	}
-	if t.n[a] >= limit {
-		return false
-	}
+	t.open++
 	t.n[a]++
 	return true
 }
 
-func (t *sourceTable) leave(a netip.Addr, limit int) {
-	if limit <= 0 {
-		return
-	}
+// known is for a connection that is no stranger's any more.
+func (t *sourceTable) known(a netip.Addr) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.n[a]--; t.n[a] <= 0 {
 		delete(t.n, a)
 	}
+}
+
+func (t *sourceTable) leave() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.open--
 }

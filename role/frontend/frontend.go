@@ -301,7 +301,7 @@ func (s *server) openGroups(ctx context.Context) error {
 
 func (s *server) makeLayer(context.Context) error {
 	s.layer = siptrans.New(siptrans.Config{
-		Handler: &s.mux, Log: s.log, First: s.set.Limits.SignInTime,
+		Handler: &s.mux, Log: s.log, First: s.set.Limits.SignInTime, Connections: s.set.Limits.Connections, PerSource: s.set.Limits.Strangers,
 		Limits: sip.Limits{Head: sip.DefaultLimits.Head, Body: s.set.Limits.MessageBytes, Headers: sip.DefaultLimits.Headers},
 	})
 	s.life.Add("SIP", 10*time.Second, s.stopSIP)
@@ -353,7 +353,7 @@ func (s *server) makeServices(context.Context) error {
 		Known: func(u uc.UserURI) bool { return s.people.ByAddress(u) != nil }, Locate: s.locate,
 	})
 	s.gate = sipauth.New(sipauth.Config{
-		Accounts: s.auth, Policy: s.signInPolicy, FQDN: s.set.FQDN, Domain: s.set.Domain, STSURI: s.auth.STSURI(),
+		Accounts: s.auth, Policy: s.signInPolicy, FQDN: s.set.FQDN, Domain: s.set.Domain, STSURI: s.stsURI,
 		Keytab: s.currentKeytab, Certificate: s.tlsdskCertificate, Brake: s.brake, Clock: s.clock, Log: s.log,
 	})
 	return nil
@@ -378,7 +378,22 @@ func (s *server) locate(user uc.UserURI, requestURI string) []groupstate.Binding
 }
 
 func (s *server) signInPolicy() sipauth.Policy {
-	return sipauth.Policy{UseNtlm: true, UseKerberos: true, UseCertificate: true, UseDigest: true, DigestMD5: s.set.Digest.MD5}
+	return sipauth.Policy{UseNtlm: true, UseKerberos: true, UseCertificate: !s.set.HTTPS.Off(), UseDigest: true, DigestMD5: s.set.Digest.MD5}
+}
+
+// stsURI names the certificate provisioning service to a client. One on this
+// computer gets the address it already uses, where the certificate is good for
+// it: the server's name may be in no DNS yet.
+func (s *server) stsURI(local netip.Addr) string {
+	at := s.https
+	if !local.Is4() || !local.IsLoopback() || at.Addr() != local && !at.Addr().IsUnspecified() {
+		return s.auth.STSURI()
+	}
+	c, err := s.authority.Source(pki.WebServicesInternal)(nil)
+	if err != nil || c.Leaf == nil || c.Leaf.VerifyHostname(local.String()) != nil {
+		return s.auth.STSURI()
+	}
+	return "https://" + netip.AddrPortFrom(local, at.Port()).String() + auth.ProvPath
 }
 
 func (s *server) tlsdskCertificate() *tls.Certificate {
