@@ -40,12 +40,14 @@ type world struct {
 	state *groupstate.State
 	index uint64
 	s     *Service
+	then  atomic.Pointer[func()] // runs behind the next Propose or ReadMany
 
 	lmu   sync.RWMutex
 	bound map[uc.UserURI][]groupstate.Binding
 }
 
 func (g *world) Propose(_ context.Context, _ uc.UserURI, cmd groupstate.Command) (any, error) {
+	defer g.meanwhile()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.index++
@@ -62,6 +64,24 @@ func (g *world) Propose(_ context.Context, _ uc.UserURI, cmd groupstate.Command)
 	}
 	g.s.Observe(g.state, events)
 	return r, nil
+}
+
+// after has f run behind that many looks at the state, between it and what is made
+// of it. A SUBSCRIBE looks twice (it proposes, then reads), a publication once.
+func (g *world) after(looks int, f func()) {
+	for ; looks > 1; looks-- {
+		next := f
+		f = func() { g.then.Store(&next) }
+	}
+	g.then.Store(&f)
+}
+
+// meanwhile has happen what the test wants between a look at the state and what
+// is made of it.
+func (g *world) meanwhile() {
+	if f := g.then.Swap(nil); f != nil {
+		(*f)()
+	}
 }
 
 func (g *world) locate(user uc.UserURI, bindings []groupstate.Binding) {
@@ -84,6 +104,7 @@ func (g *world) Read(_ context.Context, _ uc.UserURI, f func(*groupstate.State))
 }
 
 func (g *world) ReadMany(_ context.Context, users []uc.UserURI, f func(uc.UserURI, *groupstate.State)) error {
+	defer g.meanwhile()
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	for _, u := range users {

@@ -87,6 +87,41 @@ func TestChangesAreMerged(t *testing.T) {
 	}
 }
 
+// TestNotificationsWaitForTheAnswer has a change told to everybody between the look
+// at the state and the answer made of it: it must come behind the older answer.
+func TestNotificationsWaitForTheAnswer(t *testing.T) {
+	s := start(t, Policy{})
+	a, b := s.endpoint(alice, "a1"), s.endpoint(bob, "b1")
+	s.choose(6001)
+	meanwhile := func(looks, n int) { s.g.after(looks, func() { s.choose(n); s.idle() }) }
+	behind := func(e *endpoint) *sip.Message {
+		t.Helper()
+		if len(e.side) > 0 {
+			t.Fatalf("before the answer: %s", e.side[0])
+		}
+		return e.notified()
+	}
+	for i, what := range []string{"a new dialog", "a known dialog"} {
+		meanwhile(2, 6002+i)
+		before := availability(t, categoriesOf(t, status(t, b.batch("w", alice), 200)))
+		after := availability(t, categoriesOf(t, behind(b)))
+		if before != 6001+i || after != 6002+i {
+			t.Errorf("%s: %d, then %d", what, before, after)
+		}
+	}
+	meanwhile(2, 6004)
+	before := availability(t, *a.self().Categories)
+	after := availability(t, *roamingOf(t, behind(a)).Categories)
+	if before != 6003 || after != 6004 {
+		t.Errorf("own presence: %d, then %d", before, after)
+	}
+	meanwhile(1, 6005)
+	status(t, a.publish(noteIn(200, 0, "x")), 200)
+	if after := availability(t, *roamingOf(t, behind(a)).Categories); after != 6005 {
+		t.Errorf("publication: then %d", after)
+	}
+}
+
 // TestSubscribingWhilePublishing: whatever the order in which answers, changes and
 // workers meet, every watcher ends with the newest state.
 func TestSubscribingWhilePublishing(t *testing.T) {
