@@ -26,7 +26,7 @@ type people struct {
 
 const staff = "staff"
 
-// cmdlets draws the next one, and what will be once it is carried out.
+// next draws a cmdlet, and what will be once it is carried out.
 func (p *people) next() (args []string, after map[string]string) {
 	p.made++
 	after = maps.Clone(p.titles)

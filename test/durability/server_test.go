@@ -66,8 +66,18 @@ type server struct {
 	process *child.Process
 }
 
+// groups is the number of routing groups of a server.
+const groups = 8
+
 // newServer makes a data folder with users of the usual password.
 func newServer(t *testing.T, names ...string) *server {
+	t.Helper()
+	s := emptyServer(t)
+	s.populate(t, groups, names...)
+	return s
+}
+
+func emptyServer(t *testing.T) *server {
 	t.Helper()
 	program, err := binary()
 	if err != nil {
@@ -77,6 +87,12 @@ func newServer(t *testing.T, names ...string) *server {
 	if err := os.Mkdir(s.data, 0o700); err != nil {
 		t.Fatal(err)
 	}
+	return s
+}
+
+// populate creates users, spread over the first routing groups.
+func (s *server) populate(t *testing.T, groups int, names ...string) {
+	t.Helper()
 	ca, err := pki.Open(pki.Config{Dir: s.data, Clock: clock.Real{}, Log: slog.New(slog.DiscardHandler), Names: pki.Names{Server: fqdn, Pool: fqdn, Domains: []string{domain}}})
 	if err != nil {
 		t.Fatal(err)
@@ -86,7 +102,7 @@ func newServer(t *testing.T, names ...string) *server {
 	if err != nil {
 		t.Fatal(err)
 	}
-	store := s.directory(t)
+	store := s.directory(t, groups)
 	defer store.Close()
 	signIn, err := auth.New(auth.Config{Directory: store, SealKey: key, TicketKey: key, Domains: []string{domain}})
 	if err != nil {
@@ -103,15 +119,14 @@ func newServer(t *testing.T, names ...string) *server {
 	if _, err := store.Create(t.Context(), all...); err != nil {
 		t.Fatal(err)
 	}
-	return s
 }
 
 func address(name string) uc.UserURI { return uc.UserURI("sip:" + name + "@" + domain) }
 
 // directory opens the database of a server that does not run.
-func (s *server) directory(t *testing.T) *users.SQLite {
+func (s *server) directory(t *testing.T, groups int) *users.SQLite {
 	t.Helper()
-	store, err := users.OpenSQLite(t.Context(), filepath.Join(s.data, "users.db"), users.Options{Groups: 8})
+	store, err := users.OpenSQLite(t.Context(), filepath.Join(s.data, "users.db"), users.Options{Groups: groups})
 	if err != nil {
 		t.Fatal(err)
 	}
