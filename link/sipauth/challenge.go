@@ -92,7 +92,7 @@ func (v *visit) associationLines(lines []string) []string {
 		lines = append(lines, "Kerberos"+tail("sip/"+fqdn))
 	}
 	if v.policy.UseCertificate {
-		lines = append(lines, "TLS-DSK"+tail(fqdn)+`, sts-uri="`+v.a.cfg.STSURI+`"`)
+		lines = append(lines, "TLS-DSK"+tail(fqdn)+`, sts-uri="`+v.a.cfg.STSURI(v.local)+`"`)
 	}
 	return lines
 }

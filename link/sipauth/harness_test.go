@@ -126,13 +126,13 @@ func newSite(t *testing.T) *site {
 	s := &site{T: t, acc: newFakeAccounts(), clock: &fakeClock{now: time.Now()},
 		policy: Policy{UseNtlm: true, UseKerberos: true, UseCertificate: true, UseDigest: true, DigestMD5: true}}
 	s.auth = New(Config{Accounts: s.acc, Policy: func() Policy { return s.policy }, FQDN: fqdn, Clock: s.clock,
-		STSURI: "https://fe1.contoso.test/CertProv/CertProvisioningService.svc"})
+		STSURI: func(netip.Addr) string { return "https://fe1.contoso.test/CertProv/CertProvisioningService.svc" }})
 	s.peer = s.connect("192.0.2.7", true)
 	return s
 }
 
 func (s *site) connect(addr string, stream bool) *peer {
-	p := s.auth.newPeer(netip.MustParseAddr(addr), stream, func(why string) { s.closed = append(s.closed, why) })
+	p := s.auth.newPeer(netip.MustParseAddr(addr), netip.MustParseAddr("192.0.2.1"), stream, func(why string) { s.closed = append(s.closed, why) })
 	s.Cleanup(p.end)
 	return p
 }

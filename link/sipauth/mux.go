@@ -62,7 +62,7 @@ func (a *Authenticator) of(c *siptrans.Conn) *peer {
 		if c.Stream() {
 			hangUp = c.Close
 		}
-		p = a.newPeer(c.Remote().Addr(), c.Stream(), hangUp)
+		p = a.newPeer(c.Remote().Addr(), c.Local().Addr(), c.Stream(), hangUp)
 		c.SetValue(peerKey{}, p)
 	}
 	a.mu.Unlock()

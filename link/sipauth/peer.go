@@ -18,7 +18,8 @@ import (
 // UDP socket.
 type peer struct {
 	a      *Authenticator
-	addr   netip.Addr
+	addr   netip.Addr // the client's
+	local  netip.Addr // ours, that it reached
 	stream bool
 	hangUp func(reason string)
 
@@ -34,8 +35,8 @@ type peer struct {
 	closed  bool
 }
 
-func (a *Authenticator) newPeer(addr netip.Addr, stream bool, hangUp func(string)) *peer {
-	return &peer{a: a, addr: addr, stream: stream, hangUp: hangUp,
+func (a *Authenticator) newPeer(addr, local netip.Addr, stream bool, hangUp func(string)) *peer {
+	return &peer{a: a, addr: addr, local: local, stream: stream, hangUp: hangUp,
 		listed: map[uc.UserURI]struct{}{}, live: map[string]*association{}, flows: map[uc.UserURI]time.Time{}}
 }
 

@@ -20,6 +20,7 @@ import (
 	"crypto/rand"
 	"crypto/tls"
 	"log/slog"
+	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -54,12 +55,14 @@ func (p Policy) realm() string {
 // Config is what an Authenticator needs. Functions are asked each time, so that
 // keys and policies can change while running.
 type Config struct {
-	Accounts    Accounts
-	Policy      func() Policy
-	FQDN        string                  // the targetname: this server (or pool), "fe1.example.test"
-	Domain      string                  // DNS domain of the NTLM target; behind the first label of FQDN if empty
-	NetBIOS     string                  // NetBIOS domain of the NTLM target; first label of Domain if empty
-	STSURI      string                  // certificate provisioning service, for TLS-DSK
+	Accounts Accounts
+	Policy   func() Policy
+	FQDN     string // the targetname: this server (or pool), "fe1.example.test"
+	Domain   string // DNS domain of the NTLM target; behind the first label of FQDN if empty
+	NetBIOS  string // NetBIOS domain of the NTLM target; first label of Domain if empty
+	// STSURI is where a client that reached us at the address local finds the
+	// certificate provisioning service. TLS-DSK needs it.
+	STSURI      func(local netip.Addr) string
 	Keytab      func() *keytab.Keytab   // nil, or a nil result, withdraws Kerberos
 	Certificate func() *tls.Certificate // RSA, for TLS-DSK; nil, or a nil result, withdraws it
 	// Server and Partner name the owner of a verified client certificate of a TLS
