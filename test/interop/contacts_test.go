@@ -78,13 +78,22 @@ func TestGroupsOnTwoEndpoints(t *testing.T) {
 func TestContactsAreThereNextTime(t *testing.T) {
 	t.Parallel()
 	s := Start(t)
-	c := s.Pidgin(t, alice)
-	c.AddBuddy(t, eve, "Work")
-	c.AliasBuddy(t, eve, "Work", "Evi")
-	c.Quit(t)
-	c = s.Laptop(t, alice)
+	desk, laptop := s.Pidgin(t, alice), s.Laptop(t, alice)
+	called := func(c *pidgin.Client, name string) {
+		t.Helper()
+		c.AwaitBuddy(t, eve, "name", func(b pidgin.Buddy) bool { return b.Name() == name })
+	}
+	desk.AddBuddy(t, eve, "Work")
+	everywhere(t, eve, []string{"Work"}, laptop)
+	desk.AliasBuddy(t, eve, "Work", "Evi")
+	called(laptop, "Evi")
+	desk.Quit(t)
+	laptop.Quit(t)
+	a := s.Account(alice)
+	a.Machine = "alice-new"
+	c := pidgin.Start(t, a).SignOn(t)
 	everywhere(t, eve, []string{"Work"}, c)
-	c.AwaitBuddy(t, eve, "name", func(b pidgin.Buddy) bool { return b.Name() == "Evi" })
+	called(c, "Evi")
 }
 
 func TestContactCard(t *testing.T) {

@@ -89,9 +89,9 @@ func (c *Client) SetStatus(t testing.TB, status, note string) {
 	c.must(t, "set_status", "status", status, "note", note)
 }
 
-// Rest makes the user idle, as one who has not touched the machine for ten
-// minutes; Wake ends that.
-func (c *Client) Rest(t testing.TB) { t.Helper(); c.must(t, "idle", "seconds", "600") }
+// Rest makes the user one who has not touched the machine for more than ten
+// minutes, when the graphical client reports idleness; Wake ends that.
+func (c *Client) Rest(t testing.TB) { t.Helper(); c.must(t, "idle", "seconds", "660") }
 
 // Wake ends Rest.
 func (c *Client) Wake(t testing.TB) { t.Helper(); c.must(t, "idle", "seconds", "0") }

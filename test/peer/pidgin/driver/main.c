@@ -96,8 +96,7 @@ static void core_start(const char *home)
 	purple_prefs_set_bool("/purple/logging/log_ims", FALSE);
 	purple_prefs_set_bool("/purple/network/auto_ip", FALSE);
 	purple_prefs_set_bool("/purple/network/map_ports", FALSE);
-	purple_prefs_set_bool("/purple/away/away_when_idle", FALSE);
-	purple_prefs_set_string("/purple/away/idle_reporting", "none");
+	purple_prefs_set_string("/purple/away/idle_reporting", "system"); /* see do_idle */
 }
 
 /* Puts the certificates of a PEM file among the authorities that libpurple trusts. */

@@ -6,7 +6,6 @@
 #include "driver.h"
 
 #include <string.h>
-#include <time.h>
 
 typedef struct {
 	JsonObject *args;
@@ -79,24 +78,36 @@ static const char *do_quit(Command *c)
 
 /* ---- own state ---- */
 
+/* As the graphical client: the choice is saved, and comes back after the user was idle. */
 static const char *do_set_status(Command *c)
 {
-	const char *id = arg(c, "status");
+	PurpleStatus *status = arg(c, "status") ? purple_account_get_status(self, arg(c, "status")) : NULL;
 	char *html = arg(c, "note") ? g_markup_escape_text(arg(c, "note"), -1) : NULL;
+	PurpleStatusType *type;
+	PurpleSavedStatus *choice;
 
-	if (id && purple_account_get_status(self, id))
-		purple_account_set_status(self, id, TRUE, html ? "message" : NULL, html, NULL);
-	else
-		id = NULL;
+	if (status) {
+		type = purple_status_get_type(status);
+		choice = purple_savedstatus_new(NULL, purple_status_type_get_primitive(type));
+		purple_savedstatus_set_substatus(choice, self, type, html);
+		purple_savedstatus_activate(choice);
+	}
 	g_free(html);
-	return id ? NULL : "no such status";
+	return status ? NULL : "no such status";
 }
 
+static time_t idle_seconds;
+
+static time_t time_idle(void) { return idle_seconds; }
+
+/* How long nobody has touched the machine. libpurple looks at once and does what it does for the graphical client. */
 static const char *do_idle(Command *c)
 {
-	int seconds = arg(c, "seconds") ? atoi(arg(c, "seconds")) : 0;
+	static PurpleIdleUiOps ops = { .get_time_idle = time_idle };
 
-	purple_presence_set_idle(purple_account_get_presence(self), seconds > 0, seconds > 0 ? time(NULL) - seconds : 0);
+	purple_idle_set_ui_ops(&ops);
+	idle_seconds = arg(c, "seconds") ? atoi(arg(c, "seconds")) : 0;
+	purple_idle_touch();
 	return NULL;
 }
 
