@@ -109,7 +109,7 @@ func registered(t target, n int, received *atomic.Int64) ([]*client, error) {
 	clients := make([]*client, n)
 	var wg sync.WaitGroup
 	var first atomic.Pointer[error]
-	slots := make(chan struct{}, 8)
+	slots := make(chan struct{}, t.atOnce)
 	for i := range n {
 		wg.Add(1)
 		slots <- struct{}{}
@@ -131,8 +131,8 @@ func registered(t target, n int, received *atomic.Int64) ([]*client, error) {
 	return clients, nil
 }
 
-// signIn connects and registers. Kamailio 5.6 with OpenSSL 3 resets some of many
-// simultaneous TLS handshakes, so every server gets a few tries.
+// signIn connects and registers. Every server gets a few tries: kamailio 5.6 with
+// OpenSSL 3 resets some TLS handshakes.
 func signIn(t target, n int, received *atomic.Int64) (c *client, err error) {
 	for range 5 {
 		if c, err = dial(t, n, received); err == nil {

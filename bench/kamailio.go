@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 )
 
@@ -50,7 +51,7 @@ request_route {
 `
 
 // startKamailio runs Debian's kamailio on addr. TLS is used when cert is given.
-func startKamailio(dir, addr, cert, key string) (*server, error) {
+func startKamailio(dir, addr string, workers int, cert, key string) (*server, error) {
 	bin, err := exec.LookPath("kamailio")
 	if err != nil {
 		return nil, fmt.Errorf("kamailio is missing: apt-get install kamailio kamailio-tls-modules")
@@ -65,7 +66,7 @@ func startKamailio(dir, addr, cert, key string) (*server, error) {
 		}
 		tlsMod = "loadmodule \"tls.so\"\nmodparam(\"tls\", \"config\", \"" + conf + "\")"
 	}
-	cfg := strings.NewReplacer("%LISTEN%", listen, "%TLS%", tlsCore, "%TLSMOD%", tlsMod, "%CHILDREN%", "4").Replace(kamailioConfig)
+	cfg := strings.NewReplacer("%LISTEN%", listen, "%TLS%", tlsCore, "%TLSMOD%", tlsMod, "%CHILDREN%", strconv.Itoa(workers)).Replace(kamailioConfig)
 	file := filepath.Join(dir, "kamailio.cfg")
 	if err := os.WriteFile(file, []byte(cfg), 0o600); err != nil {
 		return nil, err

@@ -37,6 +37,7 @@ type target struct {
 	domain string
 	user   func(n int) string
 	secret string // Digest password; servers that do not challenge never see it
+	atOnce int    // sign-ins at a time
 }
 
 func dial(t target, n int, received *atomic.Int64) (*client, error) {
