@@ -17,6 +17,7 @@ const (
 	unsure kind = iota
 	lync        // security associations
 	plain       // Digest
+	old         // Digest with MD5, where the policy has it, and nothing beside it
 )
 
 // lyncMarks and plainMarks are members of Supported that only one sort sends.
@@ -26,6 +27,10 @@ var (
 )
 
 // kindOf judges by headers, never by User-Agent.
+//
+// COMPAT(baresip 1.0, libre 1.1): it gives up at the first challenge that is not
+// Digest with MD5, whatever else is offered. It is known by having no Supported
+// at all; clients of the time of RFC 8760 list their extensions.
 func kindOf(m *sip.Message) kind {
 	if headerParam(m.Get("From"), "epid") != "" {
 		return lync
@@ -45,7 +50,10 @@ func kindOf(m *sip.Message) kind {
 			return plain
 		}
 	}
-	if headerParam(m.Get("Contact"), "+sip.instance") != "" {
+	switch {
+	case m.Get("Supported") == "":
+		return old
+	case headerParam(m.Get("Contact"), "+sip.instance") != "":
 		return plain
 	}
 	return unsure
@@ -64,9 +72,9 @@ func (v *visit) offer(stale bool) (uc.UserURI, *sip.Message, error) {
 	}
 	var lines []string
 	if digest && (k != lync || !assoc) {
-		lines = v.digestLines(lines, stale)
+		lines = v.digestLines(lines, stale, k == old && v.policy.DigestMD5)
 	}
-	if assoc && (k != plain || !digest) {
+	if assoc && (k != plain && k != old || !digest) {
 		lines = v.associationLines(lines)
 	}
 	status, header := 401, "WWW-Authenticate"
@@ -98,10 +106,10 @@ func (v *visit) associationLines(lines []string) []string {
 }
 
 // digestLines offers the stronger algorithm first, RFC 8760 2.4.
-func (v *visit) digestLines(lines []string, stale bool) []string {
+func (v *visit) digestLines(lines []string, stale, onlyMD5 bool) []string {
 	nonce := v.a.nonces.make(v.addr, v.now)
 	for _, alg := range digestAlgorithms {
-		if alg.name == "MD5" && !v.policy.DigestMD5 {
+		if alg.name == "MD5" && !v.policy.DigestMD5 || alg.name != "MD5" && onlyMD5 {
 			continue
 		}
 		l := `Digest realm="` + v.policy.realm() + `", qop="auth", algorithm=` + alg.name + `, nonce="` + nonce + `"`
