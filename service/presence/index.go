@@ -71,6 +71,14 @@ func (s *watchShard) get(d dialog) *watcher {
 	return w
 }
 
+// find returns the watcher of a dialog, nil if there is none.
+func (x *watchIndex) find(d dialog) *watcher {
+	s := x.shard(d.user)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.dialogs[d]
+}
+
 // change follows a subscription of a routing group. It runs on the group's
 // goroutine, so the changes of one watcher come one after the other.
 func (x *watchIndex) change(e groupstate.SubscriptionChanged) {

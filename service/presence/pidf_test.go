@@ -50,6 +50,32 @@ func TestStandardWatcherOfALyncUser(t *testing.T) {
 	}
 }
 
+func TestStandardClientThatReconnects(t *testing.T) {
+	s := start(t, Policy{})
+	a, c := s.endpoint(alice, "a1"), s.endpoint(carol, "")
+	status(t, c.ask("SUBSCRIBE", alice, "w", "", "Event: presence", "Expires: 600"), 200)
+	c.notified()
+	b := s.g.bindings(carol)[0]
+	closed := make(chan struct{})
+	s.layer.Conn(b.Flow.Conn).OnClose(func() { close(closed) })
+	c.Close()
+	<-closed
+	s.propose(&groupstate.Detach{User: carol, Endpoint: b.Endpoint, Server: "fe1", Epoch: 1, Conn: b.Flow.Conn, Now: s.clock.Now().UnixMilli(), Grace: 20_000})
+	status(t, a.publish(userState(6500, 0)...), 200)
+	s.idle()
+	c.connect()
+	if p := pidfOf(t, c.notified()); p.Availability != 6500 {
+		t.Errorf("what was missed: %+v", p)
+	}
+	status(t, a.publish(userState(9500, 1)...), 200)
+	if p := pidfOf(t, c.notified()); p.Availability != 9500 {
+		t.Errorf("%+v", p)
+	}
+	if s.subscriptions(carol) != 1 {
+		t.Error("a standard client keeps its subscriptions")
+	}
+}
+
 const words = `<?xml version="1.0"?><presence xmlns="urn:ietf:params:xml:ns:pidf" xmlns:dm="urn:ietf:params:xml:ns:pidf:data-model" xmlns:rpid="urn:ietf:params:xml:ns:pidf:rpid" entity="sip:alice@example.test">` +
 	`<tuple id="1"><status><basic>open</basic></status></tuple><dm:person id="p"><rpid:activities>ACT</rpid:activities>NOTE</dm:person></presence>`
 

@@ -111,6 +111,7 @@ const (
 )
 
 // Observe takes the live events of a routing group, in log order, with its state.
+// The notifier's Locate must know of them already.
 func (s *Service) Observe(state *groupstate.State, events []any) {
 	for _, e := range events {
 		switch e := e.(type) {
@@ -124,11 +125,35 @@ func (s *Service) Observe(state *groupstate.State, events []any) {
 			if s.cfg.Policy.PrivacyMode {
 				s.changed(state, change{user: e.User, everything: true})
 			}
+		case groupstate.Bound:
+			if !e.New {
+				s.returned(state, &e)
+			}
 		case groupstate.SubscriptionChanged:
 			s.index.change(e)
 			if e.Change == groupstate.SubscriptionEnded {
 				s.cfg.Notifier.Forget(e.User, e.Subscription)
 			}
+		}
+	}
+}
+
+// returned tells a standard client everything that came over another connection
+// than its subscriptions: it keeps them, and what happened in between was lost. Lync
+// clients subscribe anew.
+func (s *Service) returned(state *groupstate.State, e *groupstate.Bound) {
+	u := state.User(e.User)
+	b := u.Binding(e.Endpoint)
+	if b == nil || b.Lync {
+		return
+	}
+	for _, sub := range u.Subscriptions() {
+		self := sub.Event == eventSelf
+		if sub.Endpoint != e.Endpoint || sub.Flow == b.Flow || !self && sub.Event != eventPresence {
+			continue
+		}
+		if w := s.index.find(dialogOf(e.User, sub.Endpoint, &sub.Dialog)); w != nil {
+			s.catchUp(w, targets(e.User, self, sub))
 		}
 	}
 }
