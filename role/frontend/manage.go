@@ -24,6 +24,9 @@ import (
 )
 
 func (s *server) startHTTPS(ctx context.Context) error {
+	if s.set.HTTPS.Off() {
+		return nil
+	}
 	s.watchMetrics()
 	web := httpd.New(httpd.Config{
 		Addr: string(s.set.HTTPS), GetCertificate: s.authority.Source(pki.WebServicesInternal),
@@ -221,7 +224,7 @@ func (p pool) Endpoints(ctx context.Context, user uc.UserURI) ([]cmdlet.Endpoint
 	for _, b := range bindings {
 		out = append(out, cmdlet.Endpoint{
 			ID: b.Endpoint, Contact: b.Contact, Server: b.Flow.Server, Transport: b.Flow.Transport, Remote: b.Flow.Remote.String(),
-			UserAgent: b.UserAgent, Registered: time.UnixMilli(b.Since), Expires: time.UnixMilli(b.Expires), Connected: !b.Detached,
+			UserAgent: b.UserAgent, Registered: time.UnixMilli(b.Since), Expires: time.UnixMilli(b.Expires), Connected: !b.Detached && b.Flow.Epoch == p.epoch,
 		})
 	}
 	return out, nil
@@ -252,7 +255,7 @@ func (p pool) Services(ctx context.Context) ([]cmdlet.Service, error) {
 	return []cmdlet.Service{
 		service("RTCSRV", "Registrar", fmt.Sprintf("%d connections, %d endpoints of %d users", open, endpoints, signedIn), "SIP"),
 		service("RTCSRV", "UserServer", fmt.Sprintf("%d routing groups", groupCount), groups...),
-		service("W3SVC", "WebServer", "HTTPS on "+p.https.String()),
+		service("W3SVC", "WebServer", "HTTPS "+shown(p.https)),
 		service("MASTER", "CentralManagement", "directory of users", "directory"),
 	}, nil
 }
