@@ -26,6 +26,7 @@ const (
 	leastOfRound, mostOfRound = 201, 500
 	mostMoment                = 3 * time.Millisecond
 	earlyDeath                = 5 // every so many rounds a server dies while it starts
+	patientLife               = 4 // one in so many lasts until a cmdlet has succeeded, too
 )
 
 // lives knows whether the server has been killed.
@@ -65,6 +66,9 @@ func TestNothingAcknowledgedIsLost(t *testing.T) {
 	}
 	if s.acknowledged < 10_000 {
 		t.Errorf("%d changes were acknowledged, want 10,000 or more", s.acknowledged)
+	}
+	if s.people.total == 0 || s.talk.total == 0 {
+		t.Errorf("%d cmdlets and %d messages were acknowledged, want some", s.people.total, s.talk.total)
 	}
 	if files, err := filepath.Glob(filepath.Join(s.data, "groups", "*", "*", "*.snap")); len(files) == 0 {
 		t.Errorf("no snapshot was taken, %v", err)
@@ -142,7 +146,11 @@ func (s *saga) check(t *testing.T) {
 // load has everybody work until enough is acknowledged, and kills the server.
 func (s *saga) load(t *testing.T) {
 	died := &lives{}
-	enough := make(chan struct{})
+	enough, managed := make(chan struct{}), make(chan struct{})
+	once := sync.OnceFunc(func() { close(managed) })
+	if s.dice.IntN(patientLife) > 0 {
+		once()
+	}
 	target := int64(leastOfRound + s.dice.IntN(mostOfRound-leastOfRound))
 	moment := time.Duration(s.dice.Int64N(int64(mostMoment)))
 	var count atomic.Int64
@@ -157,13 +165,16 @@ func (s *saga) load(t *testing.T) {
 		wg.Go(func() { c.work(t, died, done) })
 	}
 	wg.Go(func() { s.talk.work(t, died) })
-	wg.Go(func() { s.people.work(t, died) })
-	select {
-	case <-enough:
-		<-time.After(moment)
-	case <-time.After(2 * patience):
-		t.Errorf("%d of %d changes in %v", count.Load(), target, 2*patience)
+	wg.Go(func() { s.people.work(t, died, once) })
+	limit := time.After(2 * patience)
+	for _, c := range []chan struct{}{enough, managed} {
+		select {
+		case <-c:
+		case <-limit:
+			t.Errorf("%d of %d changes in %v", count.Load(), target, 2*patience)
+		}
 	}
+	<-time.After(moment)
 	died.dead.Store(true)
 	s.process.Kill()
 	s.busy += time.Since(begin)

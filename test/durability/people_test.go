@@ -47,8 +47,8 @@ func (p *people) next() (args []string, after map[string]string) {
 	return []string{"New-CsUser", name, "-Title", title, "-Password", password}, after
 }
 
-// work runs cmdlets until the server dies.
-func (p *people) work(t *testing.T, died *lives) {
+// work runs cmdlets until the server dies; done is called for each that succeeded.
+func (p *people) work(t *testing.T, died *lives, done func()) {
 	if p.titles == nil {
 		p.titles = map[string]string{}
 	}
@@ -65,6 +65,7 @@ func (p *people) work(t *testing.T, died *lives) {
 		}
 		p.titles = after
 		p.total++
+		done()
 	}
 }
 

@@ -59,7 +59,7 @@ func TestRegistrationsOutliveTheServer(t *testing.T) {
 	if len(list) != 1 || list[0].EndpointId != instance(1) || list[0].Connected || list[0].Expires.After(time.Now().Add(grace)) {
 		t.Errorf("after the restart the desk has %+v", list)
 	}
-	if list := s.endpoints(t, address("phone")); len(list) != 1 || list[0].Transport != "udp" || list[0].Expires.Before(time.Now().Add(50*time.Minute)) {
+	if list := s.endpoints(t, address("phone")); len(list) != 1 || list[0].Transport != "udp" || list[0].Connected || list[0].Expires.Before(time.Now().Add(50*time.Minute)) {
 		t.Errorf("after the restart the phone has %+v", list)
 	}
 	writer := talk{server: s, teller: newClient("writer", nil)}
@@ -72,11 +72,17 @@ func TestRegistrationsOutliveTheServer(t *testing.T) {
 	if res := phone.Do(registration(phone)); res.Status != 200 {
 		t.Fatalf("%s", res)
 	}
-	go func() { // answers what comes
-		m := phone.AwaitMethod("MESSAGE")
-		phone.Reply(m, 200)
+	if list := s.endpoints(t, address("phone")); len(list) != 1 || !list[0].Connected {
+		t.Errorf("after it has come back the phone has %+v", list)
+	}
+	sent := make(chan error, 1)
+	m := writer.message(address("phone"))
+	go func() {
+		_, err := writer.teller.ask(t.Context(), m)
+		sent <- err
 	}()
-	if _, err := writer.teller.ask(t.Context(), writer.message(address("phone"))); err != nil {
+	phone.Reply(phone.AwaitMethod("MESSAGE"), 200)
+	if err := <-sent; err != nil {
 		t.Errorf("the phone has come back: %v", err)
 	}
 	await(t, "the end of the grace of the desk", func() bool { return len(s.endpoints(t, desk.user)) == 0 })
