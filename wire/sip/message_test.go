@@ -44,6 +44,21 @@ func TestParse(t *testing.T) {
 	}
 }
 
+func TestStrayCR(t *testing.T) {
+	for _, raw := range []string{
+		strings.Replace(invite, "X-Odd", "X-A: a\rX-B: b\r\nX-Odd", 1),
+		strings.Replace(invite, " SIP/2.0\r\n", "\rX-B: b SIP/2.0\r\n", 1),
+	} {
+		var m Message
+		if raw == invite {
+			t.Fatal("the message has no place for it")
+		}
+		if err := m.Parse([]byte(raw), DefaultLimits); err == nil || strings.Contains(m.String(), "\rX-B") {
+			t.Errorf("got %v and\n%q", err, m.String())
+		}
+	}
+}
+
 func TestFrame(t *testing.T) {
 	stream := []byte("\r\n\r\n" + invite)
 	skip, size, err := Frame(stream, DefaultLimits)

@@ -45,8 +45,12 @@ func (m *Message) Parse(b []byte, lim Limits) error {
 	m.buf = append(m.buf, b...)
 	text := unsafe.String(unsafe.SliceData(m.buf), len(m.buf))
 
+	stray := blankStrayCR(m.buf[:head])
 	line, rest := cutLine(text[:head])
 	startErr := m.parseStartLine(line)
+	if stray {
+		startErr = bad("Parse", "a carriage return stands alone within a line")
+	}
 	if err := m.parseHeaders(rest, lim.Headers); err != nil {
 		return err
 	}
@@ -88,6 +92,22 @@ func cutLine(s string) (line, rest string) {
 		return strings.TrimSuffix(s, "\r"), ""
 	}
 	return strings.TrimSuffix(s[:i], "\r"), s[i+1:]
+}
+
+// blankStrayCR finds a CR that ends no line and makes a blank of it. Whoever takes
+// it for a line end would read headers that we did not see, so such a message goes
+// no further (RFC 3261 25.1 allows it nowhere, not even escaped) and is not echoed.
+func blankStrayCR(b []byte) (found bool) {
+	for {
+		i := bytes.IndexByte(b, '\r')
+		if i < 0 || i+1 == len(b) {
+			return found
+		}
+		if b[i+1] != '\n' {
+			b[i], found = ' ', true
+		}
+		b = b[i+1:]
+	}
 }
 
 func (m *Message) parseStartLine(s string) error {
