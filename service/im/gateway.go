@@ -71,16 +71,24 @@ func (g *gateway) open(r *sipmux.Request, to uc.UserURI) (*sip.Message, error) {
 }
 
 func (g *gateway) add(s *session) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.perConn[s.conn] >= maxSessions {
-		return fault.Newf(fault.Limit, "im.gateway", "more than %d chats from one device; close some", maxSessions)
-	}
-	if g.perConn[s.conn]++; g.perConn[s.conn] == 1 {
+	first, err := g.enter(s)
+	if first { // outside of the lock: when the connection is gone, lost runs at once
 		s.conn.OnClose(func() { g.lost(s.conn) })
 	}
+	return err
+}
+
+// enter reports whether the connection had no session before.
+func (g *gateway) enter(s *session) (first bool, err error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	n, known := g.perConn[s.conn]
+	if n >= maxSessions {
+		return false, fault.Newf(fault.Limit, "im.gateway", "more than %d chats from one device; close some", maxSessions)
+	}
+	g.perConn[s.conn] = n + 1 // kept at 0: the end of the connection is watched once
 	g.sessions[s.key] = s
-	return nil
+	return !known, nil
 }
 
 // find returns the session an in-dialog request belongs to, nil if none.
