@@ -82,13 +82,19 @@ func (p *Proxy) prepare(m *sip.Message, f *Forward) error {
 		strip(m)
 	}
 	if !f.Trusted {
-		m.Del("P-Asserted-Identity")
+		for _, name := range claims {
+			m.Del(name)
+		}
 	}
 	if f.Assert != "" {
 		m.Set("P-Asserted-Identity", "<"+string(f.Assert)+">")
 	}
 	return nil
 }
+
+// claims are headers in which phones look for the caller before they look at
+// From; nobody has checked what is in them.
+var claims = [...]string{"P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID"}
 
 // strip removes signatures that hold for one connection only.
 func strip(m *sip.Message) {
