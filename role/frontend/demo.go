@@ -83,7 +83,7 @@ func (s *server) makeDemoUser(ctx context.Context, firstName, last, title, depar
 		SipAddress: address, UserPrincipalName: address.Bare(), SamAccountName: name,
 		DisplayName: firstName + " " + last, FirstName: firstName, LastName: last, WindowsEmailAddress: address.Bare(),
 		Title: title, Department: department, Company: "Example",
-		Enabled: true, EnabledForRichPresence: true, EnabledForFederation: true, EnabledForInternetAccess: true, RegistrarPool: uc.PoolFQDN(s.fqdn), HomeServer: pool{s}.HomeServer(),
+		Enabled: true, EnabledForRichPresence: true, EnabledForFederation: true, EnabledForInternet: true, RegistrarPool: uc.PoolFQDN(s.fqdn), HomeServer: pool{s}.HomeServer(),
 	}, d.Password)
 	return d, err
 }
