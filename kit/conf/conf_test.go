@@ -46,7 +46,7 @@ func TestFileThenFlags(t *testing.T) {
 		t.Fatal(err)
 	}
 	if s.Domain != "contoso.test" || s.SIP.TLS != "192.0.2.1:443" || !s.SIP.TCP.Off() || !s.SIP.UDP.Off() || s.SIP.WS != "0.0.0.0:5066" ||
-		s.HTTPS != "[::1]:0" || s.Kerberos.SPN != "sip/sip.contoso.test" || !s.Log.JSON || s.Limits.Contacts != 1000 {
+		s.HTTPS != "[::1]:0" || s.Kerberos.Keytab != "sip.keytab" || s.FQDN != "sip.contoso.test" || !s.Log.JSON || s.Limits.Contacts != 1000 {
 		t.Errorf("got %+v", s)
 	}
 }

@@ -34,20 +34,18 @@ type Settings struct {
 	HTTPS Address `key:"https" flag:"https" default:"8443" help:"web services, management, health and metrics"`
 
 	Kerberos struct {
-		Keytab string `key:"keytab" flag:"kerberos-keytab" help:"keytab file of the service principal, relative to the data folder; empty: no Kerberos"`
-		SPN    string `key:"spn" flag:"kerberos-spn" help:"service principal name clients ask tickets for; empty: sip/FQDN"`
+		Keytab string `key:"keytab" flag:"kerberos-keytab" help:"keytab with the keys of sip/FQDN and HTTP/FQDN, relative to the data folder; empty: no Kerberos"`
 	} `key:"kerberos"`
 	Digest struct {
 		MD5 bool `key:"md5" flag:"digest-md5" default:"true" help:"offer Digest with MD5 beside SHA-256"`
 	} `key:"digest"`
 	Limits struct {
-		Connections   int           `key:"connections" default:"100000" min:"10" help:"open SIP connections"`
-		Strangers     int           `key:"strangers" default:"2000" min:"10" help:"SIP connections of one address that have not signed in"`
-		MessageBytes  int           `key:"message-bytes" default:"262144" min:"8192" help:"bytes of one SIP message"`
-		SignInTime    time.Duration `key:"sign-in-time" default:"60s" min:"1s" help:"time a connection has to authenticate"`
-		Contacts      int           `key:"contacts" default:"250" min:"1" help:"contacts of one user"`
-		Endpoints     int           `key:"endpoints" default:"8" min:"1" help:"endpoints of one user"`
-		Subscriptions int           `key:"subscriptions" default:"1000" min:"1" help:"category subscriptions of one user"`
+		Connections  int           `key:"connections" default:"100000" min:"10" help:"open SIP connections"`
+		Strangers    int           `key:"strangers" default:"2000" min:"10" help:"SIP connections of one address that have not signed in"`
+		MessageBytes int           `key:"message-bytes" default:"262144" min:"8192" help:"bytes of one SIP message"`
+		SignInTime   time.Duration `key:"sign-in-time" default:"60s" min:"1s" help:"time a connection has to authenticate"`
+		Contacts     int           `key:"contacts" default:"250" min:"1" help:"contacts of one user"`
+		Endpoints    int           `key:"endpoints" default:"8" min:"1" help:"endpoints of one user"`
 	} `key:"limits"`
 	Log struct {
 		Level string `key:"level" flag:"log-level" default:"info" check:"level" help:"least level that is logged: debug, info, warn, error"`
@@ -62,9 +60,6 @@ func (s *Settings) complete() {
 	}
 	if s.SIP.UDP == "" {
 		s.SIP.UDP = s.SIP.TCP
-	}
-	if s.Kerberos.Keytab != "" && s.Kerberos.SPN == "" {
-		s.Kerberos.SPN = "sip/" + s.FQDN
 	}
 	for _, a := range []*Address{&s.SIP.TLS, &s.SIP.TCP, &s.SIP.UDP, &s.SIP.WS, &s.SIP.WSS, &s.HTTPS} {
 		*a = a.on(s.Listen)
