@@ -70,7 +70,7 @@ func TestPidginAndPlainClient(t *testing.T) {
 		t.Fatalf("carol cannot send: %v", err)
 	}
 	for i := range 50 {
-		a.Received(t, carol, sipp.Numbered("number ", i+1))
+		a.Received(t, carol, sipp.Numbered("number ", i+1)+"\n") // SIPp ends a body with a line end
 	}
 }
 
