@@ -39,6 +39,10 @@ type Settings struct {
 	Digest struct {
 		MD5 bool `key:"md5" flag:"digest-md5" default:"true" help:"offer Digest with MD5 beside SHA-256"`
 	} `key:"digest"`
+	Presence struct {
+		PrivacyMode bool `key:"privacy-mode" flag:"privacy-mode" default:"false" help:"show presence to people on the contact list only (EnablePrivacyMode)"`
+		Prompts     int  `key:"prompts" default:"200" min:"0" help:"people who added a user and are kept to ask the user about (MaxPromptedSubscriber); 0: nobody is asked"`
+	} `key:"presence"`
 	Limits struct {
 		Connections  int           `key:"connections" default:"100000" min:"10" help:"open SIP connections"`
 		Strangers    int           `key:"strangers" default:"2000" min:"10" help:"SIP connections of one address that have not signed in"`

@@ -345,9 +345,9 @@ func (s *server) makeServices(context.Context) error {
 	})
 	s.presence = presence.New(presence.Config{
 		Groups: s.groups, Directory: s.people, Notifier: s.notifier, Life: s.life, Clock: s.clock, Log: s.log,
-		Policy: presence.Policy{MaxPromptedSubscriber: promptedSubscribers},
+		Policy: presence.Policy{PrivacyMode: s.set.Presence.PrivacyMode, MaxPromptedSubscriber: uint32(s.set.Presence.Prompts)},
 	})
-	s.contacts = contacts.New(contacts.Config{Groups: s.groups, Directory: s.people, Limits: limits{s.set.Limits.Contacts}, Notifier: s.notifier, Log: s.log})
+	s.contacts = contacts.New(contacts.Config{Groups: s.groups, Directory: s.people, Limits: limits{s.set.Limits.Contacts, s.set.Presence.Prompts}, Notifier: s.notifier, Log: s.log})
 	s.im = im.New(im.Config{
 		Layer: s.layer, Proxy: s.proxy, Epoch: s.epoch, FQDN: s.set.FQDN, Port: port(s.set.SIP.TLS),
 		Known: func(u uc.UserURI) bool { return s.people.ByAddress(u) != nil }, Locate: s.locate,
@@ -359,14 +359,11 @@ func (s *server) makeServices(context.Context) error {
 	return nil
 }
 
-// promptedSubscribers is MaxPromptedSubscriber of the product's default policy.
-const promptedSubscribers = 200
-
 // limits are the policies that are the same for everybody in this edition.
-type limits struct{ contacts int }
+type limits struct{ contacts, prompts int }
 
-func (l limits) MaxContacts(uc.UserURI) int          { return l.contacts }
-func (limits) MaxPromptedSubscribers(uc.UserURI) int { return promptedSubscribers }
+func (l limits) MaxContacts(uc.UserURI) int            { return l.contacts }
+func (l limits) MaxPromptedSubscribers(uc.UserURI) int { return l.prompts }
 
 // locate finds the endpoint that a request URI names, or all of the user.
 func (s *server) locate(user uc.UserURI, requestURI string) []groupstate.Binding {
