@@ -10,6 +10,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"syscall"
 	"time"
 
 	"trivet/admin/cmdlet"
@@ -112,13 +113,24 @@ func Sentence(err error) string {
 	if errors.As(err, &f) && f.Text != "" {
 		text = f.Text
 	}
+	var cause syscall.Errno
+	if errors.As(err, &cause) && !strings.Contains(text, cause.Error()) {
+		text = strings.TrimSuffix(text, ".") + " (" + cause.Error() + ")"
+	}
 	if !strings.HasSuffix(text, ".") {
 		text += "."
 	}
-	if c := text[0]; 'a' <= c && c <= 'z' {
+	if c := text[0]; 'a' <= c && c <= 'z' && isWord(text) {
 		text = string(c-'a'+'A') + text[1:]
 	}
 	return text
+}
+
+// isWord reports whether text begins with a word, not with the name of a file or
+// of a setting.
+func isWord(text string) bool {
+	first, _, _ := strings.Cut(text, " ")
+	return !strings.ContainsAny(strings.TrimRight(first, ".,:;"), "./:_")
 }
 
 // prepare reads files and secrets that the parameters name, and takes out where

@@ -57,6 +57,7 @@ func TestRefusals(t *testing.T) {
 		{"unknown key", "domain: a.test\ndomian: b.test\n", `trivet.yaml:2: there is no setting "domian"`},
 		{"unknown nested key", "sip:\n  tsl: 5061\n", `:2: there is no setting "sip.tsl"`},
 		{"near key", "domains: b.test\n", `did you mean "domain"?`},
+		{"swapped key", "domian: b.test\n", `did you mean "domain"?`},
 		{"double key", "domain: a.test\ndomain: b.test\n", "line"},
 		{"bad domain", "domain: a_b.test\n", `:1: domain needs a DNS domain name like example.com, not "a_b.test"`},
 		{"empty domain", "domain:\n", "domain needs"},

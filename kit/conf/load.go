@@ -155,7 +155,8 @@ func (d *decoder) section(key string) bool {
 	return false
 }
 
-// hint proposes the setting that ends like key, or differs in one sign.
+// hint proposes the setting that ends like key, or differs in one sign or in two
+// that changed places.
 func (d *decoder) hint(key string) string {
 	last := key[strings.LastIndexByte(key, '.')+1:]
 	best := ""
@@ -171,7 +172,7 @@ func (d *decoder) hint(key string) string {
 }
 
 // near reports whether a and b differ in at most one inserted, left out or
-// changed byte, ignoring case.
+// changed byte, or in two neighbours that changed places, ignoring case.
 func near(a, b string) bool {
 	a, b = strings.ToLower(a), strings.ToLower(b)
 	if len(a) > len(b) {
@@ -185,7 +186,7 @@ func near(a, b string) bool {
 		i++
 	}
 	if len(a) == len(b) {
-		return i == len(a) || a[i+1:] == b[i+1:]
+		return i == len(a) || a[i+1:] == b[i+1:] || i+1 < len(a) && a[i] == b[i+1] && a[i+1] == b[i] && a[i+2:] == b[i+2:]
 	}
 	return a[i:] == b[i+1:]
 }
