@@ -13,6 +13,7 @@ import (
 	"encoding/json"
 	"errors"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/url"
@@ -152,6 +153,8 @@ func (c *conn) unreached(err error) error {
 	switch {
 	case errors.As(err, &unknown):
 		return fault.Newf(fault.Unavailable, op, "%s has a certificate of an authority that is not trusted here; name its file with --ca", c.shown).Because(ErrNotReached)
+	case c.target.Server == "" && errors.Is(err, fs.ErrPermission):
+		return fault.Newf(fault.Unavailable, op, "the data folder %s belongs to another user; run this as that user, or name a server with --server", c.target.Data).Because(ErrNotReached)
 	case c.target.Server == "":
 		return fault.Newf(fault.Unavailable, op, "no server runs in %s; start it with trivet run, or name another folder with --data or a server with --server", c.target.Data).Because(ErrNotReached)
 	}

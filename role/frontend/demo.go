@@ -118,12 +118,19 @@ func (s *server) befriend(ctx context.Context, user uc.UserURI, others []demoUse
 func (s *server) announce(out io.Writer) {
 	if s.set.Demo {
 		fmt.Fprintf(out, "\nThree ways to sign in as alice@%s:\n", s.set.Domain)
-		fmt.Fprintf(out, "  Lync-capable client   server %s, TLS, authentication NTLM or TLS-DSK; trust %s\n", s.sipTLS, s.path("ca.pem"))
-		fmt.Fprintf(out, "  SIP client            sip:alice@%s through sip:%s;transport=tls, or %s over TCP or UDP\n", s.set.Domain, s.sipTLS, s.sipTCP)
-		fmt.Fprintf(out, "  shell                 trivet Test-CsRegistration -TargetFqdn %s -UserSipAddress alice@%s\n\n", s.sipTLS, s.set.Domain)
+		fmt.Fprintf(out, "  Lync-capable client   server %s, TLS, authentication NTLM or TLS-DSK; trust %s\n", shown(s.sipTLS), s.path("ca.pem"))
+		fmt.Fprintf(out, "  SIP client            sip:alice@%s through sip:%s;transport=tls, or %s over TCP or UDP\n", s.set.Domain, shown(s.sipTLS), shown(s.sipTCP))
+		fmt.Fprintf(out, "  shell                 trivet Test-CsRegistration -TargetFqdn %s -UserSipAddress alice@%s\n\n", shown(s.sipTLS), s.set.Domain)
 	}
-	fmt.Fprintf(out, "ready  %s  sip/tls %s  sip/tcp %s  sip/udp %s  https %s  data %s\n",
-		s.set.FQDN, shown(s.sipTLS), shown(s.sipTCP), shown(s.sipUDP), shown(s.https), s.set.Data)
+	web := ""
+	if s.sipWS.IsValid() {
+		web += "  sip/ws " + s.sipWS.String()
+	}
+	if s.sipWSS.IsValid() {
+		web += "  sip/wss " + s.sipWSS.String()
+	}
+	fmt.Fprintf(out, "ready  %s  sip/tls %s  sip/tcp %s  sip/udp %s%s  https %s  data %s\n",
+		s.set.FQDN, shown(s.sipTLS), shown(s.sipTCP), shown(s.sipUDP), web, shown(s.https), s.set.Data)
 }
 
 // shown is an address as people read it.

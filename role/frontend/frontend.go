@@ -168,7 +168,9 @@ func (s *server) openFolder(context.Context) error {
 		return fault.Newf(fault.Unavailable, "frontend.openFolder", "the data folder %s cannot be made; choose another with --data", s.set.Data).Because(err)
 	}
 	var err error
-	s.epoch, err = nextEpoch(s.path("epoch"))
+	if s.epoch, err = nextEpoch(s.path("epoch")); err != nil && fault.KindOf(err) == fault.Internal {
+		return fault.Newf(fault.Unavailable, "frontend.openFolder", "the data folder %s cannot be written; it must belong to the user who starts the server and have space", s.set.Data).Because(err)
+	}
 	return err
 }
 
