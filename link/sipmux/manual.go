@@ -21,9 +21,8 @@ func (m *Mux) Rows() []Route {
 	return rows
 }
 
-// Markdown prints the table for the manual: one line per row.
-func (m *Mux) Markdown() string {
-	rows := m.Rows()
+// Markdown prints rows for the manual: one line each.
+func Markdown(rows []Route) string {
 	var b strings.Builder
 	b.WriteString("| method | event | content type | who | what it does |\n|---|---|---|---|---|\n")
 	for i := range rows {

@@ -287,8 +287,8 @@ func TestMarkdown(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, want := range []string{"| SUBSCRIBE | presence | any | user | watches |\n", "| OPTIONS | any | any | anyone |"} {
-		if !strings.Contains(m.Markdown(), want) {
-			t.Errorf("no %q in\n%s", want, m.Markdown())
+		if !strings.Contains(Markdown(m.Rows()), want) {
+			t.Errorf("no %q in\n%s", want, Markdown(m.Rows()))
 		}
 	}
 }
