@@ -41,7 +41,7 @@ import (
 type Directory interface {
 	ByAddress(ctx context.Context, a uc.UserURI) (directory.User, error)
 	ByGUID(ctx context.Context, guid string) (directory.User, error)
-	Find(ctx context.Context, identity string) (directory.User, error)
+	ByLogin(ctx context.Context, name string) (directory.User, error)
 	Secrets(ctx context.Context, guid string) (users.Secrets, error)
 }
 

@@ -50,9 +50,8 @@ func (s *Service) settle(ok bool, addr netip.Addr, device string, u directory.Us
 
 // look finds user and secrets; both are empty for nobody.
 func (s *Service) look(ctx context.Context, login string) (u directory.User, c users.Secrets, err error) {
-	if u, err = s.find(ctx, login); err == nil {
-		c, err = s.cfg.Directory.Secrets(ctx, u.GUID)
-	}
+	u, err = s.find(ctx, login)
+	c, err = s.secretsOf(ctx, u, err)
 	if fault.Is(err, fault.NotFound) {
 		return u, users.Secrets{}, nil
 	}
@@ -62,10 +61,11 @@ func (s *Service) look(ctx context.Context, login string) (u directory.User, c u
 // ByLogin implements sipauth.Accounts.
 func (s *Service) ByLogin(ctx context.Context, login string) (sipauth.Account, error) {
 	u, err := s.find(ctx, login)
+	c, err := s.secretsOf(ctx, u, err)
 	if err != nil {
 		return sipauth.Account{}, err
 	}
-	return s.account(ctx, u, login)
+	return s.account(u, c, login)
 }
 
 // ByPrincipal implements sipauth.Accounts.
@@ -85,12 +85,8 @@ func (s *Service) ByCertificate(ctx context.Context, key [32]byte) (sipauth.Acco
 }
 
 // account opens the secrets of a user.
-func (s *Service) account(ctx context.Context, u directory.User, login string) (sipauth.Account, error) {
+func (s *Service) account(u directory.User, c users.Secrets, login string) (_ sipauth.Account, err error) {
 	a := sipauth.Account{User: u.SipAddress}
-	c, err := s.cfg.Directory.Secrets(ctx, u.GUID)
-	if err != nil {
-		return a, err
-	}
 	var nt, strong, weak []byte
 	for _, x := range []struct {
 		what string

@@ -6,6 +6,7 @@ import (
 
 	"trivet/fault"
 	"trivet/rule/directory"
+	"trivet/store/users"
 	"trivet/uc"
 )
 
@@ -58,17 +59,24 @@ func (s *Service) find(ctx context.Context, login string) (directory.User, error
 			return directory.User{}, nobody
 		}
 	}
-	u, err := s.cfg.Directory.Find(ctx, name)
-	if fault.Is(err, fault.Invalid) { // no name at all, or the display name of several
+	u, err := s.cfg.Directory.ByLogin(ctx, name)
+	if fault.Is(err, fault.NotFound) {
 		return directory.User{}, nobody
 	}
-	if err != nil {
-		return directory.User{}, err
+	return u, err
+}
+
+// secretsOf reads the credentials of u, the result of find; where it found nobody
+// it does the same work in vain, so that the time tells nothing.
+func (s *Service) secretsOf(ctx context.Context, u directory.User, err error) (users.Secrets, error) {
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return users.Secrets{}, err
 	}
-	if addr, err := uc.ParseUserURI(name); err == nil && addr == u.SipAddress || strings.EqualFold(name, u.UserPrincipalName) || strings.EqualFold(name, u.SamAccountName) {
-		return u, nil
+	c, missing := s.cfg.Directory.Secrets(ctx, u.GUID)
+	if err == nil {
+		err = missing
 	}
-	return directory.User{}, nobody
+	return c, err
 }
 
 // findPrincipal looks up a Kerberos client principal: by user principal name, or

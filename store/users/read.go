@@ -72,11 +72,53 @@ func (s *SQLite) Find(ctx context.Context, identity string) (User, error) {
 	return User{}, found(op, identity, sql.ErrNoRows)
 }
 
+// ByLogin implements Store.
+func (s *SQLite) ByLogin(ctx context.Context, name string) (User, error) {
+	const op = "users.ByLogin"
+	name = strings.TrimSpace(name)
+	address, _ := directory.Address(name) // "" is nobody's: it is not stored
+	key := fold(name)
+	rows, err := s.byLogin.QueryContext(ctx, nullable(string(address)), nullable(key), nullable(key))
+	if err != nil {
+		return User{}, unavailable(op, err)
+	}
+	list, err := users(rows)
+	if err != nil {
+		return User{}, unavailable(op, err)
+	}
+	for _, fits := range []func(*User) bool{
+		func(u *User) bool { return u.SipAddress == address && address != "" },
+		func(u *User) bool { return fold(u.UserPrincipalName) == key },
+	} {
+		for i := range list {
+			if fits(&list[i]) {
+				return list[i], nil
+			}
+		}
+	}
+	if len(list) > 0 {
+		return list[0], nil
+	}
+	return User{}, found(op, name, sql.ErrNoRows)
+}
+
+// nullable keeps an empty key from fitting an empty column.
+func nullable(s string) any {
+	if s == "" {
+		return nil
+	}
+	return s
+}
+
 func query(ctx context.Context, db *sql.DB, text string, args ...any) ([]User, error) {
 	rows, err := db.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, err
 	}
+	return users(rows)
+}
+
+func users(rows *sql.Rows) ([]User, error) {
 	defer rows.Close()
 	var list []User
 	for rows.Next() {

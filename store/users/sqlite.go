@@ -37,6 +37,7 @@ type SQLite struct {
 	readers  *sql.DB
 	byGUID   *sql.Stmt
 	byURI    *sql.Stmt
+	byLogin  *sql.Stmt
 	secrets  *sql.Stmt
 	byKey    *sql.Stmt
 	onChange []func(Change)
@@ -94,6 +95,7 @@ func (s *SQLite) open(ctx context.Context, path string) (err error) {
 	}{
 		{&s.byGUID, selectUser + " WHERE guid = ?"},
 		{&s.byURI, selectUser + " WHERE sip_address = ?"},
+		{&s.byLogin, selectUser + " WHERE sip_address = ? OR upn_key = ? OR sam_key = ? LIMIT 3"},
 		{&s.secrets, "SELECT argon2id, nt_hash, ha1_sha256, ha1_md5, changed FROM secrets WHERE guid = ?"},
 		{&s.byKey, selectCertificate + " WHERE key_hash = ?"},
 	} {

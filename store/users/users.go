@@ -77,6 +77,10 @@ type Store interface {
 	// without "sip:"), UPN, account name, GUID or display name, tried in this
 	// order, in any case. "DOMAIN\name" is the account name.
 	Find(ctx context.Context, identity string) (User, error)
+	// ByLogin returns the user who signs in by name: SIP address (with or without
+	// "sip:"), UPN or account name, the first that fits, in any case. It does the
+	// same work for a name that nobody has.
+	ByLogin(ctx context.Context, name string) (User, error)
 	// List returns the users that q selects, by display name, then GUID.
 	List(ctx context.Context, q Query) ([]User, error)
 	// Secrets returns the credentials of a user.

@@ -109,6 +109,16 @@ func find(t *testing.T, s users.Store) {
 			t.Errorf("Find(%q) = %q, %v, want alice", identity, u.SipAddress, err)
 		}
 	}
+	for _, name := range []string{string(alice.SipAddress), alice.SipAddress.Bare(), alice.UserPrincipalName, strings.ToUpper(alice.SamAccountName)} {
+		if u, err := s.ByLogin(t.Context(), name); err != nil || u.GUID != alice.GUID {
+			t.Errorf("ByLogin(%q) = %q, %v, want alice", name, u.SipAddress, err)
+		}
+	}
+	for _, name := range []string{"", " ", alice.GUID, alice.DisplayName, "nobody@" + alice.SipAddress.Domain()} {
+		if u, err := s.ByLogin(t.Context(), name); !fault.Is(err, fault.NotFound) {
+			t.Errorf("ByLogin(%q) = %q, %v, want nobody", name, u.SipAddress, err)
+		}
+	}
 	if u, err := s.Find(t.Context(), "bob"); err != nil || u.SamAccountName != "BOB" {
 		t.Errorf("Find(bob) = %q, %v: the account name goes before display names", u.SipAddress, err)
 	}
