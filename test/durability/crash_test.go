@@ -21,9 +21,9 @@ const (
 	clients = 12
 	// So many of them are in one routing group, whose log gets long enough for a
 	// snapshot to take its place.
-	crowd = 9
+	crowd = 10
 	// A server lives until so many changes are acknowledged, and a moment more.
-	leastOfRound, mostOfRound = 201, 500
+	leastOfRound, mostOfRound = 201, 360
 	mostMoment                = 3 * time.Millisecond
 	earlyDeath                = 5 // every so many rounds a server dies while it starts
 	patientLife               = 4 // one in so many lasts until a cmdlet has succeeded, too
