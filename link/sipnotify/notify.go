@@ -127,8 +127,16 @@ func (n *Notifier) conn(user uc.UserURI, sub *groupstate.Subscription) *siptrans
 }
 
 func (n *Notifier) live(f *groupstate.Flow) *siptrans.Conn {
-	if f.Epoch != n.cfg.Epoch || f.Server != n.cfg.Server {
+	if f.Server != n.cfg.Server {
 		return nil
 	}
-	return n.cfg.Link.Conn(f.Conn)
+	if f.Epoch == n.cfg.Epoch {
+		if c := n.cfg.Link.Conn(f.Conn); c != nil {
+			return c
+		}
+	}
+	if f.Transport == "udp" {
+		return n.cfg.Link.Datagram(f.Remote)
+	}
+	return nil
 }

@@ -11,6 +11,7 @@ package sipnotify
 
 import (
 	"hash/maphash"
+	"net/netip"
 	"sync"
 	"time"
 
@@ -25,6 +26,7 @@ import (
 // Link is the part of siptrans.Layer that is needed.
 type Link interface {
 	Conn(id uint64) *siptrans.Conn
+	Datagram(remote netip.AddrPort) *siptrans.Conn
 	Request(c *siptrans.Conn, req *sip.Message, on func(res *sip.Message, err error)) *siptrans.ClientTx
 	Send(c *siptrans.Conn, m *sip.Message) error
 }

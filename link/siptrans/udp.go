@@ -96,6 +96,22 @@ func (u *udpSocket) datagram(c *Conn, b []byte) {
 	u.layer.receive(c, nil, m)
 }
 
+// Datagram returns the Conn of a remote UDP address, making one if the address was
+// forgotten or is known from a former run: over UDP an address is all there is to
+// a flow. nil without a UDP listener of that address family, or when there are too
+// many peers.
+func (l *Layer) Datagram(remote netip.AddrPort) *Conn {
+	l.mu.Lock()
+	sockets := l.sockets
+	l.mu.Unlock()
+	for _, u := range sockets {
+		if remote.IsValid() && u.local.Addr().Is4() == remote.Addr().Is4() {
+			return u.peer(remote)
+		}
+	}
+	return nil
+}
+
 // peer finds or makes the Conn of a remote address; nil when there are too many.
 func (u *udpSocket) peer(a netip.AddrPort) *Conn {
 	l := u.layer

@@ -330,7 +330,8 @@ func (s *server) stopSIP(ctx context.Context) error {
 func (s *server) watcherGone(user uc.UserURI, sub *groupstate.Subscription) {
 	s.life.Go("end of a subscription", func(ctx context.Context) error {
 		_, err := s.groups.Propose(ctx, user, &groupstate.Unsubscribe{
-			User: user, Endpoint: sub.Endpoint, Now: s.groups.now(), ID: sub.ID, Reason: groupstate.ClientCrashed,
+			User: user, Endpoint: sub.Endpoint, Now: s.groups.now(), CallID: sub.Dialog.CallID, RemoteTag: sub.Dialog.RemoteTag,
+			Reason: groupstate.ClientCrashed,
 		})
 		if err != nil && !fault.Is(err, fault.Gone) && ctx.Err() == nil {
 			s.log.Debug("a subscription could not be ended", "err", err)

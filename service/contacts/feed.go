@@ -2,6 +2,7 @@ package contacts
 
 import (
 	"context"
+	"strings"
 
 	"trivet/fault"
 	"trivet/replica"
@@ -42,11 +43,14 @@ func (s *Service) tell(ctx context.Context, g Group, events []any) error {
 	for _, e := range events {
 		switch e := e.(type) {
 		case groupstate.ContactsChanged:
-			subs, err := watching(ctx, g, e.User)
+			subs, fragile, err := watching(ctx, g, e.User)
 			if err != nil {
 				return err
 			}
 			s.send(e.User, subs, func() []byte { return deltaDocument(&e.Delta) })
+			spared := e.Delta
+			spared.DeletedGroups = nil
+			s.send(e.User, fragile, func() []byte { return deltaDocument(&spared) })
 		case groupstate.SubscriptionChanged:
 			if e.Change == groupstate.SubscriptionEnded && e.Subscription.Event == Event {
 				s.cfg.Notifier.Forget(e.User, e.Subscription)
@@ -71,15 +75,31 @@ func (s *Service) send(user uc.UserURI, subs []*groupstate.Subscription, documen
 	}
 }
 
-// watching are the subscriptions of a user to the own list.
-func watching(ctx context.Context, g Group, user uc.UserURI) (subs []*groupstate.Subscription, err error) {
+// watching are the subscriptions of a user to the own list; those of clients that
+// must not be told of deleted groups are apart.
+func watching(ctx context.Context, g Group, user uc.UserURI) (subs, fragile []*groupstate.Subscription, err error) {
 	err = g.Read(ctx, func(st *groupstate.State) {
-		if u := st.User(user); u != nil {
-			subs = own(u)
+		u := st.User(user)
+		if u == nil {
+			return
+		}
+		for _, sub := range own(u) {
+			if b := u.Binding(sub.Endpoint); b != nil && freesGroupsTwice(b.UserAgent) {
+				fragile = append(fragile, sub)
+			} else {
+				subs = append(subs, sub)
+			}
 		}
 	})
-	return subs, err
+	return subs, fragile, err
 }
+
+// freesGroupsTwice reports whether the client crashes on a deletedGroup element
+// for a group that it shows.
+//
+// COMPAT(pidgin-sipe 1.25): sipe_group_remove frees the group twice. It learns of
+// the removal at its next sign-in; the contacts move at once, by modifiedContact.
+func freesGroupsTwice(userAgent string) bool { return strings.Contains(userAgent, "Sipe/") }
 
 func own(u *groupstate.User) (subs []*groupstate.Subscription) {
 	for _, sub := range u.Subscriptions() {

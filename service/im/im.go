@@ -10,6 +10,7 @@ package im
 
 import (
 	"context"
+	"strings"
 
 	"trivet/fault"
 	"trivet/link/sipmux"
@@ -71,25 +72,47 @@ func (s *Service) Routes() []sipmux.Route {
 const diagUnknownUser = 4005
 
 func (s *Service) serve(ctx context.Context, r *sipmux.Request) (*sip.Message, error) {
-	if to := r.Get("To"); hasTag(to) {
+	if tagged(r.Message) {
 		if x := s.gateway.find(r.Message); x != nil {
 			return s.inGateway(r, x)
 		}
 		if s.cfg.Proxy.InDialog(r.Message) {
+			if r.Method == "MESSAGE" && s.unwanted(r) {
+				return s.offline(r), nil
+			}
 			return s.cfg.Proxy.Serve(ctx, r)
 		}
 	}
 	return s.toUser(r)
 }
 
-// hasTag looks for a tag without parsing: most requests outside dialogs have none.
-func hasTag(to string) bool {
-	for i := 0; i+4 < len(to); i++ {
-		if to[i] == ';' && to[i+1]|0x20 == 't' && to[i+2]|0x20 == 'a' && to[i+3]|0x20 == 'g' && to[i+4] == '=' {
+// tagged looks for a To tag without parsing: most requests outside dialogs have
+// none.
+func tagged(m *sip.Message) bool {
+	for rest := m.Get("To"); ; {
+		_, after, found := strings.Cut(rest, ";")
+		if !found {
+			return false
+		}
+		rest = strings.TrimLeft(after, " \t")
+		if len(rest) > 3 && strings.EqualFold(rest[:3], "tag") && strings.HasPrefix(strings.TrimLeft(rest[3:], " \t"), "=") {
 			return true
 		}
 	}
-	return false
+}
+
+// unwanted reports whether the one whom the request names as its recipient has
+// blocked the sender since their session began.
+func (s *Service) unwanted(r *sipmux.Request) bool {
+	if s.doors.count.Load() == 0 {
+		return false
+	}
+	to, err := r.To()
+	if err != nil {
+		return false
+	}
+	callee, err := uc.ParseUserURI(to.URI)
+	return err == nil && s.doors.shut(callee, r.User)
 }
 
 func (s *Service) ack(ctx context.Context, r *sipmux.Request) (*sip.Message, error) {
@@ -99,39 +122,49 @@ func (s *Service) ack(ctx context.Context, r *sipmux.Request) (*sip.Message, err
 	return s.cfg.Proxy.Serve(ctx, r)
 }
 
+// noSession is the answer for a session that is not known, or not the sender's: the
+// client opens a new one.
+func noSession(op string) error {
+	return fault.New(fault.Gone, op, "there is no such session")
+}
+
 // inGateway passes a request of a gateway session on, if the other person still
-// takes messages from this one.
+// takes messages from this one. Nobody but the device that opened it may use it.
 func (s *Service) inGateway(r *sipmux.Request, x *session) (*sip.Message, error) {
-	if x.from != r.User {
-		return nil, fault.New(fault.Gone, "im.inGateway", "there is no such session")
+	if x.from != r.User || x.conn != r.Conn {
+		return nil, noSession("im.inGateway")
 	}
-	var to []groupstate.Binding
+	var to []sipproxy.Target
 	if !s.doors.shut(x.to, x.from) {
-		to = s.cfg.Locate(x.to, string(x.to))
+		lync, others := s.targets(r, x.to, x.uri)
+		to = append(lync, others...)
 	}
 	return s.gateway.inSession(r, x, to)
 }
 
 // toUser sends a request outside of known dialogs to the endpoints of its
-// recipient.
+// recipient. One within an unknown dialog, as after a restart, still arrives when
+// its URI is that of an endpoint.
 func (s *Service) toUser(r *sipmux.Request) (*sip.Message, error) {
 	const op = "im.toUser"
 	callee, err := uc.ParseUserURI(r.RequestURI)
 	if err != nil || !s.cfg.Known(callee) {
+		if tagged(r.Message) {
+			return nil, noSession(op)
+		}
 		return nil, fault.New(fault.NotFound, op, "there is no such user here").Diagnosed(diagUnknownUser)
 	}
 	if s.doors.shut(callee, r.User) {
 		return s.offline(r), nil
 	}
-	bindings := s.cfg.Locate(callee, r.RequestURI)
+	lync, others := s.targets(r, callee, r.RequestURI)
 	if r.Method == "INVITE" && isIM(r.Message) {
-		lync, others := split(bindings)
 		if len(lync) == 0 && len(others) > 0 {
-			return s.gateway.open(r, callee)
+			return s.chat(r, callee)
 		}
-		bindings = lync
+		others = nil
 	}
-	targets := s.targets(r, bindings)
+	targets := append(lync, others...)
 	if len(targets) == 0 {
 		return s.offline(r), nil
 	}
@@ -139,22 +172,47 @@ func (s *Service) toUser(r *sipmux.Request) (*sip.Message, error) {
 	return nil, nil
 }
 
-// targets are the live connections of endpoints. What a user sends to himself goes
-// to his other endpoints.
-func (s *Service) targets(r *sipmux.Request, bindings []groupstate.Binding) []sipproxy.Target {
-	targets := make([]sipproxy.Target, 0, len(bindings))
+// chat opens a session of the gateway.
+func (s *Service) chat(r *sipmux.Request, callee uc.UserURI) (*sip.Message, error) {
+	if tagged(r.Message) {
+		return nil, noSession("im.chat")
+	}
+	return s.gateway.open(r, callee)
+}
+
+// targets are the live connections of the endpoints that uri names, those of Lync
+// clients apart. What a user sends to himself goes to his other endpoints.
+func (s *Service) targets(r *sipmux.Request, callee uc.UserURI, uri string) (lync, others []sipproxy.Target) {
+	bindings := s.cfg.Locate(callee, uri)
 	for i := range bindings {
 		b := &bindings[i]
-		if b.Detached || b.Flow.Epoch != s.cfg.Epoch {
-			continue
-		}
-		if c := s.cfg.Layer.Conn(b.Flow.Conn); c != nil && c != r.Conn {
-			targets = append(targets, sipproxy.Target{Conn: c, URI: b.Contact})
-		} else if c == r.Conn && c != nil && !c.Stream() {
-			targets = append(targets, sipproxy.Target{Conn: c, URI: b.Contact})
+		c := s.conn(b)
+		switch {
+		case c == nil, c == r.Conn && callee == r.User:
+		case b.Lync:
+			lync = append(lync, sipproxy.Target{Conn: c, URI: b.Contact})
+		default:
+			others = append(others, sipproxy.Target{Conn: c, URI: b.Contact})
 		}
 	}
-	return targets
+	return lync, others
+}
+
+// conn is the live connection of an endpoint, nil if there is none. A UDP endpoint
+// is its address, which a restart of ours does not change.
+func (s *Service) conn(b *groupstate.Binding) *siptrans.Conn {
+	if b.Detached {
+		return nil
+	}
+	if b.Flow.Epoch == s.cfg.Epoch {
+		if c := s.cfg.Layer.Conn(b.Flow.Conn); c != nil {
+			return c
+		}
+	}
+	if b.Flow.Transport == "udp" {
+		return s.cfg.Layer.Datagram(b.Flow.Remote)
+	}
+	return nil
 }
 
 // offline is the answer for somebody who is not signed in, and for somebody who
@@ -165,21 +223,20 @@ func (s *Service) offline(r *sipmux.Request) *sip.Message {
 	return res
 }
 
+// isIM reports whether the session is for text in MESSAGE requests, as Lync clients
+// open them. Text over another transport (MSRP, RFC 4975) is a call like others.
 func isIM(m *sip.Message) bool {
 	if m.ContentType() != "application/sdp" {
 		return false
 	}
 	d, err := sdp.Parse(m.Body)
-	return err == nil && d.IsIM()
-}
-
-func split(bindings []groupstate.Binding) (lync, others []groupstate.Binding) {
-	for _, b := range bindings {
-		if b.Lync {
-			lync = append(lync, b)
-		} else {
-			others = append(others, b)
+	if err != nil || !d.IsIM() {
+		return false
+	}
+	for i := range d.Media {
+		if !strings.EqualFold(d.Media[i].Proto, "sip") {
+			return false
 		}
 	}
-	return lync, others
+	return true
 }
