@@ -22,6 +22,7 @@ type Field struct {
 	value reflect.Value
 	check string
 	min   string
+	max   string // "" is no ceiling
 }
 
 // Fields lists the settings of s in the order of their declaration. Set writes
@@ -41,7 +42,7 @@ func appendFields(list []Field, prefix string, v reflect.Value) []Field {
 		default:
 			list = append(list, Field{
 				Key: prefix + key, Flag: f.Tag.Get("flag"), Help: f.Tag.Get("help"), Default: f.Tag.Get("default"),
-				value: v.Field(i), check: f.Tag.Get("check"), min: f.Tag.Get("min"),
+				value: v.Field(i), check: f.Tag.Get("check"), min: f.Tag.Get("min"), max: f.Tag.Get("max"),
 			})
 		}
 	}
@@ -78,7 +79,11 @@ func (f Field) parse(text string) (any, error) {
 	case int:
 		n, err := strconv.Atoi(text)
 		least, _ := strconv.Atoi(f.min)
-		if err != nil || n < least {
+		most, ceiling := strconv.Atoi(f.max)
+		switch {
+		case ceiling == nil && (err != nil || n < least || n > most):
+			return nil, needs("a whole number from "+f.min+" to "+f.max, text)
+		case err != nil || n < least:
 			return nil, needs("a whole number of at least "+f.min, text)
 		}
 		return n, nil
