@@ -117,7 +117,7 @@ func Sentence(err error) string {
 	if errors.As(err, &cause) && !strings.Contains(text, cause.Error()) {
 		text = strings.TrimSuffix(text, ".") + " (" + cause.Error() + ")"
 	}
-	if !strings.HasSuffix(text, ".") {
+	if !strings.HasSuffix(text, ".") && !strings.HasSuffix(text, "?") {
 		text += "."
 	}
 	if c := text[0]; 'a' <= c && c <= 'z' && isWord(text) {
