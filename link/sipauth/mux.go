@@ -58,11 +58,7 @@ func (a *Authenticator) of(c *siptrans.Conn) *peer {
 	a.mu.Lock()
 	p, ok := c.Value(peerKey{}).(*peer)
 	if !ok {
-		var hangUp func(string)
-		if c.Stream() {
-			hangUp = c.Close
-		}
-		p = a.newPeer(c.Remote().Addr(), c.Local().Addr(), c.Stream(), hangUp)
+		p = a.newPeer(c.Remote().Addr(), c.Local().Addr(), c.Stream(), c.Close) // over UDP, that ends the dialogs of the address
 		c.SetValue(peerKey{}, p)
 	}
 	a.mu.Unlock()
