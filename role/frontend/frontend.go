@@ -303,7 +303,7 @@ func (s *server) openGroups(ctx context.Context) error {
 
 func (s *server) makeLayer(context.Context) error {
 	s.layer = siptrans.New(siptrans.Config{
-		Handler: &s.mux, Log: s.log, First: s.set.Limits.SignInTime, Connections: s.set.Limits.Connections, PerSource: s.set.Limits.Strangers,
+		Handler: &s.mux, Log: s.log, First: s.set.Limits.SignInTime, Connections: s.set.Limits.Connections, PerSource: s.set.Limits.Strangers, InWork: s.set.Limits.Requests,
 		Limits: sip.Limits{Head: sip.DefaultLimits.Head, Body: s.set.Limits.MessageBytes, Headers: sip.DefaultLimits.Headers},
 	})
 	s.life.Add("SIP", 10*time.Second, s.stopSIP)
@@ -330,8 +330,7 @@ func (s *server) stopSIP(ctx context.Context) error {
 func (s *server) watcherGone(user uc.UserURI, sub *groupstate.Subscription) {
 	s.life.Go("end of a subscription", func(ctx context.Context) error {
 		_, err := s.groups.Propose(ctx, user, &groupstate.Unsubscribe{
-			User: user, Endpoint: sub.Endpoint, Now: s.groups.now(), CallID: sub.Dialog.CallID, RemoteTag: sub.Dialog.RemoteTag,
-			Reason: groupstate.ClientCrashed,
+			User: user, Endpoint: sub.Endpoint, Now: s.groups.now(), ID: sub.ID, Reason: groupstate.ClientCrashed,
 		})
 		if err != nil && !fault.Is(err, fault.Gone) && ctx.Err() == nil {
 			s.log.Debug("a subscription could not be ended", "err", err)
