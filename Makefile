@@ -14,7 +14,7 @@ export CGO_ENABLED = 0
 PEERS = gcc make pkg-config libpurple-dev libjson-glib-dev libxml2-dev pidgin-sipe \
         sip-tester baresip krb5-kdc krb5-admin-server krb5-user
 
-.PHONY: build run test unit interop check race fuzz bench peers clean
+.PHONY: build run test torture unit interop check race fuzz bench peers clean
 
 build: trivet
 
@@ -25,11 +25,15 @@ trivet:
 run: trivet
 	./trivet run --demo $(RUNFLAGS)
 
-test: peers check unit interop
+test: peers check torture unit interop
 
 check:
 	@test -z "$$(gofmt -l .)" || { echo "not gofmt'ed:"; gofmt -l .; exit 1; }
 	$(GO) vet ./...
+
+# The published torture messages with the verdict on each, as tables.
+torture:
+	$(GO) test -count=1 -v -run Torture ./wire/sip ./test/server
 
 unit:
 	$(GO) test -timeout 15m $$($(GO) list ./... | grep -v '/test/interop$$')
