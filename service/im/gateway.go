@@ -8,8 +8,8 @@ import (
 
 	"trivet/fault"
 	"trivet/link/sipmux"
+	"trivet/link/sipproxy"
 	"trivet/link/siptrans"
-	"trivet/rule/groupstate"
 	"trivet/uc"
 	"trivet/wire/presdoc"
 	"trivet/wire/sdp"
@@ -31,7 +31,7 @@ type gateway struct {
 
 	mu       sync.Mutex
 	sessions map[sessionKey]*session
-	perConn  map[*siptrans.Conn]int
+	perConn  map[*siptrans.Conn]map[sessionKey]*session
 }
 
 // maxSessions bounds the sessions of one connection.
@@ -44,30 +44,44 @@ type sessionKey struct{ call, tag string }
 type session struct {
 	key      sessionKey
 	from, to uc.UserURI
+	uri      string // that was called: of the other person, or of one device
 	fromTag  string // of our pages, so that a phone shows them as one chat
 	conn     *siptrans.Conn
 }
 
 func newGateway(layer *siptrans.Layer, host string, port int) *gateway {
-	return &gateway{layer: layer, host: host, port: port, sessions: map[sessionKey]*session{}, perConn: map[*siptrans.Conn]int{}}
+	return &gateway{layer: layer, host: host, port: port, sessions: map[sessionKey]*session{}, perConn: map[*siptrans.Conn]map[sessionKey]*session{}}
 }
 
 // accepts are the content types that a session through the gateway takes.
-var accepts = []string{"text/plain", "text/html", "application/im-iscomposing+xml"}
+var accepts = []string{"text/plain", "text/html", presdoc.TypeIsComposing}
 
-// open answers an IM INVITE from a Lync client in place of to.
+// allowed are the methods within a session.
+const allowed = "INVITE, ACK, BYE, CANCEL, MESSAGE, INFO"
+
+// open answers an IM INVITE from a Lync client in place of to. What the session
+// keeps is copied, or it would keep the whole message.
 func (g *gateway) open(r *sipmux.Request, to uc.UserURI) (*sip.Message, error) {
-	s := &session{key: sessionKey{r.CallID(), r.Tx.Tag()}, from: r.User, to: to, fromTag: rand.Text()[:12], conn: r.Conn}
+	s := &session{
+		key:  sessionKey{strings.Clone(r.CallID()), r.Tx.Tag()},
+		from: uc.UserURI(strings.Clone(string(r.User))), to: uc.UserURI(strings.Clone(string(to))), uri: strings.Clone(r.RequestURI),
+		fromTag: rand.Text()[:12], conn: r.Conn,
+	}
 	if err := g.add(s); err != nil {
 		return nil, err
 	}
+	return g.accept(r), nil
+}
+
+// accept answers the INVITE that opens or refreshes a session.
+func (g *gateway) accept(r *sipmux.Request) *sip.Message {
 	res := r.Reply(200, "")
 	contact := sip.Addr{URI: sip.URI{Scheme: "sip", Host: g.host, Port: g.port, Params: sip.Params{{Name: "transport", Value: r.Conn.Transport(), HasValue: true}}}.String()}
 	res.Add("Contact", contact.String())
-	res.Add("Allow", "INVITE, ACK, BYE, CANCEL, MESSAGE, INFO")
+	res.Add("Allow", allowed)
 	res.Add("Content-Type", "application/sdp")
 	res.Body = sdp.AppendIM(nil, g.host, g.port, accepts...)
-	return res, nil
+	return res
 }
 
 func (g *gateway) add(s *session) error {
@@ -82,11 +96,15 @@ func (g *gateway) add(s *session) error {
 func (g *gateway) enter(s *session) (first bool, err error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	n, known := g.perConn[s.conn]
-	if n >= maxSessions {
+	own, known := g.perConn[s.conn]
+	if len(own) >= maxSessions {
 		return false, fault.Newf(fault.Limit, "im.gateway", "more than %d chats from one device; close some", maxSessions)
 	}
-	g.perConn[s.conn] = n + 1 // kept at 0: the end of the connection is watched once
+	if !known { // kept when empty: the end of the connection is watched once
+		own = map[sessionKey]*session{}
+		g.perConn[s.conn] = own
+	}
+	own[s.key] = s
 	g.sessions[s.key] = s
 	return !known, nil
 }
@@ -107,7 +125,7 @@ func (g *gateway) end(s *session) {
 	defer g.mu.Unlock()
 	if g.sessions[s.key] == s {
 		delete(g.sessions, s.key)
-		g.perConn[s.conn]--
+		delete(g.perConn[s.conn], s.key)
 	}
 }
 
@@ -115,30 +133,26 @@ func (g *gateway) end(s *session) {
 func (g *gateway) lost(c *siptrans.Conn) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	delete(g.perConn, c)
-	for k, s := range g.sessions {
-		if s.conn == c {
-			delete(g.sessions, k)
-		}
+	for k := range g.perConn[c] {
+		delete(g.sessions, k)
 	}
+	delete(g.perConn, c)
 }
 
 // inSession handles what a Lync client sends in a session of the gateway.
-func (g *gateway) inSession(r *sipmux.Request, s *session, to []groupstate.Binding) (*sip.Message, error) {
+func (g *gateway) inSession(r *sipmux.Request, s *session, to []sipproxy.Target) (*sip.Message, error) {
 	switch r.Method {
-	case "ACK":
-		return nil, nil
 	case "BYE":
 		g.end(s)
 		return r.Reply(200, ""), nil
 	case "INVITE": // a refresh
-		res := r.Reply(200, "")
-		res.Add("Content-Type", "application/sdp")
-		res.Body = sdp.AppendIM(nil, g.host, g.port, accepts...)
-		return res, nil
+		if len(r.Body) > 0 && !isIM(r.Message) {
+			return nil, fault.New(fault.Unsupported, "im.inSession", "the devices of the other person take text only; call them in a session of its own")
+		}
+		return g.accept(r), nil
 	case "INFO":
 		if body, ok := typing(r.Message); ok {
-			g.page(s, to, "application/im-iscomposing+xml", body, func(*sip.Message, error) {})
+			g.page(s, to, presdoc.TypeIsComposing, body, func(*sip.Message, error) {})
 		}
 		return r.Reply(200, ""), nil
 	case "MESSAGE":
@@ -147,7 +161,9 @@ func (g *gateway) inSession(r *sipmux.Request, s *session, to []groupstate.Bindi
 		})
 		return nil, nil
 	}
-	return r.Reply(200, ""), nil
+	res := r.Reply(405, "")
+	res.Add("Allow", allowed)
+	return res, nil
 }
 
 // typing translates the Lync notice of a keyboard into RFC 3994.
@@ -165,7 +181,7 @@ func plainType(s string) string {
 	for rest != "" {
 		var p string
 		p, rest, _ = strings.Cut(rest, ";")
-		if name, _, _ := strings.Cut(strings.TrimSpace(p), "="); !strings.EqualFold(name, "msgr") && name != "" {
+		if name, _, _ := strings.Cut(strings.TrimSpace(p), "="); !strings.EqualFold(strings.TrimSpace(name), "msgr") && name != "" {
 			kept += ";" + strings.TrimSpace(p)
 		}
 	}
@@ -177,7 +193,7 @@ func report(r *sipmux.Request, res *sip.Message, err error) *sip.Message {
 	switch {
 	case err != nil && fault.Is(err, fault.Timeout):
 		return r.Reply(408, "")
-	case err != nil:
+	case err != nil, res.Status/100 == 3, res.Status == 401, res.Status == 407: // a device's wish to us is no news for the client
 		return r.Reply(480, "")
 	}
 	return r.Reply(res.Status, res.Reason)
@@ -185,25 +201,17 @@ func report(r *sipmux.Request, res *sip.Message, err error) *sip.Message {
 
 // page sends one MESSAGE to every device. done is called once: with the first
 // 2xx, or when all have failed with the last failure.
-func (g *gateway) page(s *session, to []groupstate.Binding, contentType string, body []byte, done func(*sip.Message, error)) {
-	var once sync.Once
-	var left atomic.Int32
-	conns := make([]*siptrans.Conn, len(to))
-	for i := range to {
-		if conns[i] = g.layer.Conn(to[i].Flow.Conn); conns[i] != nil {
-			left.Add(1)
-		}
-	}
-	if left.Load() == 0 {
+func (g *gateway) page(s *session, to []sipproxy.Target, contentType string, body []byte, done func(*sip.Message, error)) {
+	if len(to) == 0 {
 		done(nil, fault.New(fault.Unavailable, "im.page", "the recipient is not signed in").About(string(s.to)))
 		return
 	}
+	var once sync.Once
+	var left atomic.Int32
+	left.Store(int32(len(to)))
 	call := rand.Text()
-	for i, c := range conns {
-		if c == nil {
-			continue
-		}
-		g.layer.Request(c, pageTo(s, to[i].Contact, call, contentType, body), func(res *sip.Message, err error) {
+	for i := range to {
+		g.layer.Request(to[i].Conn, pageTo(s, to[i].URI, call, contentType, body), func(res *sip.Message, err error) {
 			if res != nil && res.Status < 200 {
 				return
 			}
