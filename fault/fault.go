@@ -102,12 +102,25 @@ func (e *Error) Error() string {
 	default:
 		b.WriteString(e.Kind.String())
 	}
-	var inner *Error
-	if e.Err != nil && !(errors.As(e.Err, &inner) && inner.Text == e.Text) {
+	if cause := e.cause(); cause != nil {
 		b.WriteString(": ")
-		b.WriteString(e.Err.Error())
+		b.WriteString(cause.Error())
 	}
 	return b.String()
+}
+
+// cause is the nearest cause that says something else than e: Wrap repeats the
+// text of what it wraps.
+func (e *Error) cause() error {
+	cause := e.Err
+	for cause != nil {
+		var inner *Error
+		if !errors.As(cause, &inner) || inner.Text != e.Text || inner.Kind != e.Kind {
+			return cause
+		}
+		cause = inner.Err
+	}
+	return nil
 }
 
 // Unwrap returns the cause.
