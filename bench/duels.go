@@ -29,7 +29,7 @@ func (r relayResult) String() string {
 // to its partner in the other half, one message outstanding per pair, and
 // measures the server's processor time between warm-up and end.
 func relay(s *server, t target, length time.Duration) (relayResult, error) {
-	var received, failed atomic.Int64
+	var received atomic.Int64
 	clients, err := registered(t, relayConnections, &received)
 	if err != nil {
 		return relayResult{}, err
@@ -39,69 +39,93 @@ func relay(s *server, t target, length time.Duration) (relayResult, error) {
 		go c.serve()
 	}
 
-	var (
-		wg        sync.WaitGroup
-		measuring atomic.Bool
-		stop      = make(chan struct{})
-		mu        sync.Mutex
-		delays    []time.Duration
-		count     atomic.Int64
-	)
+	run := relayRun{domain: t.domain, stop: make(chan struct{})}
 	half := len(clients) / 2
 	for i := range half {
-		wg.Add(1)
-		go func() {
-			defer wg.Done()
-			var buf []byte
-			var mine []time.Duration
-			c, peer := clients[i], clients[i+half].user
-			for {
-				select {
-				case <-stop:
-					mu.Lock()
-					delays = append(delays, mine...)
-					mu.Unlock()
-					return
-				default:
-				}
-				begin := time.Now()
-				var err error
-				if buf, err = c.send(buf, peer, t.domain); err != nil {
-					failed.Add(1)
-					return
-				}
-				select {
-				case status := <-c.replies:
-					if status != 200 {
-						failed.Add(1)
-					}
-				case <-time.After(10 * time.Second):
-					failed.Add(1)
-					continue
-				}
-				if measuring.Load() {
-					count.Add(1)
-					mine = append(mine, time.Since(begin))
-				}
-			}
-		}()
+		run.pairs.Add(1)
+		go run.pair(clients[i], clients[i+half].user)
 	}
 	time.Sleep(2 * time.Second) // warm-up
 	cpu, begin := s.cpu(), time.Now()
-	measuring.Store(true)
+	run.measuring.Store(true)
 	time.Sleep(length)
-	measuring.Store(false)
+	run.measuring.Store(false)
 	cpu, seconds := s.cpu()-cpu, time.Since(begin).Seconds()
-	close(stop)
-	wg.Wait()
+	close(run.stop)
+	run.pairs.Wait()
+	return run.result(cpu, seconds), nil
+}
 
-	slices.Sort(delays)
-	r := relayResult{messages: count.Load(), seconds: seconds, cpu: cpu, failures: failed.Load()}
-	if len(delays) > 0 && cpu > 0 {
-		r.p50, r.p99 = delays[len(delays)/2], delays[len(delays)*99/100]
-		r.perCPUSeconds = float64(r.messages) / cpu
+// relayRun is what the pairs of one run share.
+type relayRun struct {
+	domain    string
+	measuring atomic.Bool
+	stop      chan struct{}
+	pairs     sync.WaitGroup
+
+	count, failed atomic.Int64
+
+	mu     sync.Mutex // guards delays
+	delays []time.Duration
+}
+
+// pair has c send to peer, one message after the other, until the run stops.
+func (r *relayRun) pair(c *client, peer string) {
+	defer r.pairs.Done()
+	var buf []byte
+	var mine []time.Duration
+	for !r.stopped() {
+		begin := time.Now()
+		var err error
+		if buf, err = c.send(buf, peer, r.domain); err != nil {
+			r.failed.Add(1)
+			return
+		}
+		if !r.answered(c) {
+			continue
+		}
+		if r.measuring.Load() {
+			r.count.Add(1)
+			mine = append(mine, time.Since(begin))
+		}
 	}
-	return r, nil
+	r.mu.Lock()
+	r.delays = append(r.delays, mine...)
+	r.mu.Unlock()
+}
+
+func (r *relayRun) stopped() bool {
+	select {
+	case <-r.stop:
+		return true
+	default:
+		return false
+	}
+}
+
+// answered waits for the answer to the message under way. One other than 200 is a
+// failure, none is one that is not counted as a message.
+func (r *relayRun) answered(c *client) bool {
+	select {
+	case status := <-c.replies:
+		if status != 200 {
+			r.failed.Add(1)
+		}
+		return true
+	case <-time.After(10 * time.Second):
+		r.failed.Add(1)
+		return false
+	}
+}
+
+func (r *relayRun) result(cpu, seconds float64) relayResult {
+	slices.Sort(r.delays)
+	res := relayResult{messages: r.count.Load(), seconds: seconds, cpu: cpu, failures: r.failed.Load()}
+	if n := len(r.delays); n > 0 && cpu > 0 {
+		res.p50, res.p99 = r.delays[n/2], r.delays[n*99/100]
+		res.perCPUSeconds = float64(res.messages) / cpu
+	}
+	return res
 }
 
 // registered connects and registers n users, a few at a time.
