@@ -204,7 +204,7 @@ var crlf = []byte("\r\n")
 func (c *Conn) messages(b *Batch, data []byte) (rest []byte, ok bool) {
 	lim := c.layer.cfg.Limits
 	if !c.safe.Load() && c.layer.cfg.Budget > 0 {
-		lim.Body = min(lim.Body, c.layer.cfg.Budget)
+		lim.Body = min(lim.Body, c.layer.cfg.Budget/4)
 	}
 	for len(data) > 0 {
 		skip, size, err := sip.Frame(data, lim)

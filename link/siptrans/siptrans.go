@@ -58,7 +58,7 @@ type Config struct {
 	Stall         time.Duration // 30 s: how long a peer may take no byte while output is queued
 	Handshake     time.Duration // 10 s: for the TLS handshake, and again for the WebSocket upgrade
 	First         time.Duration // 32 s: from accepting a connection to Conn.Trust, and for the rest of a message begun
-	Budget        int           // 256 KiB: bytes a connection may send before Conn.Trust
+	Budget        int           // 256 KiB: bytes a connection may send before Conn.Trust, a quarter of it in one body
 
 	Connections int        // 0 is no limit: stream connections accepted and open, all listeners together
 	PerSource   int        // 0 is no limit: those of one address without Conn.Trust

@@ -64,6 +64,7 @@ type sourceTable struct {
 
 // enter counts a connection of a stranger, unless there are as many as may be.
 func (t *sourceTable) enter(a netip.Addr, perSource, all int) bool {
+	a = household(a)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if all > 0 && t.open >= all || perSource > 0 && t.n[a] >= perSource {
@@ -77,8 +78,18 @@ func (t *sourceTable) enter(a netip.Addr, perSource, all int) bool {
 	return true
 }
 
+// household is what one source is: an IPv4 address, or the /64 that whoever has
+// one address of it has whole.
+func household(a netip.Addr) netip.Addr {
+	if p, err := a.Prefix(64); a.Is6() && err == nil {
+		return p.Addr()
+	}
+	return a
+}
+
 // known is for a connection that is no stranger's any more.
 func (t *sourceTable) known(a netip.Addr) {
+	a = household(a)
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	if t.n[a]--; t.n[a] <= 0 {
