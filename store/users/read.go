@@ -72,34 +72,26 @@ func (s *SQLite) Find(ctx context.Context, identity string) (User, error) {
 	return User{}, found(op, identity, sql.ErrNoRows)
 }
 
+// loginQuery finds the user by the most specific name. For a name that nobody has
+// it returns somebody, who is read as long and then left.
+var loginQuery = selectUser + ` WHERE guid = coalesce(
+	(SELECT guid FROM users WHERE sip_address = ?1 OR upn_key = ?2 OR sam_key = ?2
+		ORDER BY CASE WHEN sip_address = ?1 THEN 0 WHEN upn_key = ?2 THEN 1 ELSE 2 END LIMIT 1),
+	(SELECT guid FROM users LIMIT 1))`
+
 // ByLogin implements Store.
 func (s *SQLite) ByLogin(ctx context.Context, name string) (User, error) {
 	const op = "users.ByLogin"
-	name = strings.TrimSpace(name)
-	address, _ := directory.Address(name) // "" is nobody's: it is not stored
-	key := fold(name)
-	rows, err := s.byLogin.QueryContext(ctx, nullable(string(address)), nullable(key), nullable(key))
+	key := fold(strings.TrimSpace(name))
+	address, err := directory.Address(key)
 	if err != nil {
-		return User{}, unavailable(op, err)
+		address = ""
 	}
-	list, err := users(rows)
-	if err != nil {
-		return User{}, unavailable(op, err)
+	u, err := scan(s.byLogin.QueryRowContext(ctx, nullable(string(address)), nullable(key)).Scan)
+	if err == nil && (address == "" || u.SipAddress != address) && (key == "" || fold(u.UserPrincipalName) != key && fold(u.SamAccountName) != key) {
+		u, err = User{}, sql.ErrNoRows
 	}
-	for _, fits := range []func(*User) bool{
-		func(u *User) bool { return u.SipAddress == address && address != "" },
-		func(u *User) bool { return fold(u.UserPrincipalName) == key },
-	} {
-		for i := range list {
-			if fits(&list[i]) {
-				return list[i], nil
-			}
-		}
-	}
-	if len(list) > 0 {
-		return list[0], nil
-	}
-	return User{}, found(op, name, sql.ErrNoRows)
+	return u, found(op, name, err)
 }
 
 // nullable keeps an empty key from fitting an empty column.
@@ -115,10 +107,6 @@ func query(ctx context.Context, db *sql.DB, text string, args ...any) ([]User, e
 	if err != nil {
 		return nil, err
 	}
-	return users(rows)
-}
-
-func users(rows *sql.Rows) ([]User, error) {
 	defer rows.Close()
 	var list []User
 	for rows.Next() {

@@ -95,7 +95,7 @@ func (s *SQLite) open(ctx context.Context, path string) (err error) {
 	}{
 		{&s.byGUID, selectUser + " WHERE guid = ?"},
 		{&s.byURI, selectUser + " WHERE sip_address = ?"},
-		{&s.byLogin, selectUser + " WHERE sip_address = ? OR upn_key = ? OR sam_key = ? LIMIT 3"},
+		{&s.byLogin, loginQuery},
 		{&s.secrets, "SELECT argon2id, nt_hash, ha1_sha256, ha1_md5, changed FROM secrets WHERE guid = ?"},
 		{&s.byKey, selectCertificate + " WHERE key_hash = ?"},
 	} {
