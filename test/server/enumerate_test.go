@@ -40,7 +40,7 @@ type sample struct {
 
 // indistinct compares the samples of all logins: the same content, and no login
 // faster than another so often that a network would not hide it (a row read more,
-// some 10 µs, shows as 0.2 on loopback; a query more as 0.4).
+// some 10 µs, shows as 0.2 on loopback, a query more as 0.4).
 func indistinct(t *testing.T, way string, samples map[string]*sample, base string) {
 	t.Helper()
 	for login, x := range samples {
