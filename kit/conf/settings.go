@@ -49,8 +49,8 @@ type Settings struct {
 		Requests     int           `key:"requests" default:"20000" min:"1" help:"SIP requests in work before new ones are answered 503"`
 		MessageBytes int           `key:"message-bytes" default:"262144" min:"8192" help:"bytes of one SIP message"`
 		SignInTime   time.Duration `key:"sign-in-time" default:"60s" min:"1s" help:"time a connection has to authenticate"`
-		Contacts     int           `key:"contacts" default:"250" min:"1" help:"contacts of one user"`
-		Endpoints    int           `key:"endpoints" default:"8" min:"1" help:"endpoints of one user"`
+		Contacts     int           `key:"contacts" default:"250" min:"1" max:"1000" help:"contacts of one user, at most 1000"`
+		Endpoints    int           `key:"endpoints" default:"8" min:"1" max:"64" help:"endpoints of one user, at most 64"`
 	} `key:"limits"`
 	Log struct {
 		Level string `key:"level" flag:"log-level" default:"info" check:"level" help:"least level that is logged: debug, info, warn, error"`
