@@ -1,6 +1,6 @@
 // Command bench duels with peers: it starts a peer and Trivet one after the other
 // on this machine, puts the same load on both over real sockets and prints what
-// each did and one last line "ratio NAME VALUE goal G". See bench/README.md.
+// each did and one last line "ratio NAME VALUE goal G".
 package main
 
 import (
