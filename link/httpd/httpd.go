@@ -87,9 +87,6 @@ func New(cfg Config) *Server {
 // defect of the program and panics.
 func (s *Server) Mount(pattern string, h http.Handler) { s.mux.Handle(pattern, h) }
 
-// Handler is the whole server as a handler, for tests.
-func (s *Server) Handler() http.Handler { return s.server.Handler }
-
 // Start listens and serves in a goroutine of g, which also stops the server:
 // no new connections, then up to ten seconds for requests under way. It returns
 // the address, which tells the port when Config.Addr asked for any.

@@ -27,9 +27,6 @@ var statuses = map[fault.Kind]int{
 	fault.Unsupported: 501, fault.Overload: 503, fault.Gone: 410,
 }
 
-// Status is the HTTP status of an error.
-func Status(err error) int { return statuses[fault.KindOf(err)] }
-
 // Problem answers with err as a problem document. What is internal is not shown.
 func Problem(w http.ResponseWriter, err error) {
 	var f *fault.Error

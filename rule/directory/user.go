@@ -54,6 +54,3 @@ type User struct {
 // roles are the administrative roles an account can have, after the product's
 // predefined ones.
 var roles = [...]string{"CsAdministrator", "CsHelpDesk", "CsUserAdministrator", "CsViewOnlyAdministrator"}
-
-// Roles returns the names of the administrative roles, sorted.
-func Roles() []string { return append([]string(nil), roles[:]...) }

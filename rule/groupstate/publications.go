@@ -41,12 +41,6 @@ func (t ExpireType) String() string {
 	return "expireType " + strconv.Itoa(int(t))
 }
 
-// ParseExpireType reads static, user, endpoint or time.
-func ParseExpireType(s string) (ExpireType, bool) {
-	i := slices.Index(expireNames[:], s)
-	return ExpireType(max(i, 0)), i >= 0
-}
-
 // PublicationKey names a publication of a user.
 type PublicationKey struct {
 	Category  string
