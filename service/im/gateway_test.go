@@ -229,6 +229,9 @@ func TestGatewaySessionHasOneOwner(t *testing.T) {
 			}
 		}
 	}
+	for _, method := range []string{"MESSAGE", "BYE"} { // on the owner's connection, as another
+		w.is(a.do(a.within(ok, method, "hello", "From: <"+string(carol)+">;tag=a1")), 481)
+	}
 	w.change(bob, func(list []groupstate.Binding) []groupstate.Binding { return list[:1] })
 	a.send(a.within(ok, "MESSAGE", "hello"))
 	phone.reply(phone.recv("MESSAGE"), 200)

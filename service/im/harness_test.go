@@ -113,7 +113,7 @@ func (w *world) register(_ context.Context, r *sipmux.Request) (*sip.Message, er
 	defer w.mu.Unlock()
 	w.at[r.User] = append(slices.Clone(w.at[r.User]), groupstate.Binding{
 		Endpoint: uc.EndpointID(name), Contact: "sip:" + name + "@127.0.0.1", GRUU: gruu(r.User, name), Lync: r.Get("X-Lync") != "",
-		Flow: groupstate.Flow{Server: host, Epoch: epoch, Conn: r.Conn.ID()},
+		Flow: groupstate.Flow{Server: host, Epoch: epoch, Conn: r.Conn.ID(), Transport: r.Conn.Transport(), Remote: r.Conn.Remote()},
 	})
 	return r.Reply(200, ""), nil
 }

@@ -152,6 +152,21 @@ func TestEndpointsThatAreNotThere(t *testing.T) {
 	phone.quiet()
 }
 
+// TestUDPEndpointOutlivesARestart: its address is all there is to it.
+func TestUDPEndpointOutlivesARestart(t *testing.T) {
+	w := start(t)
+	a, b := w.lync(alice, "a1"), w.device("udp", bob, "b1")
+	for _, change := range []func(*groupstate.Flow){
+		func(f *groupstate.Flow) { f.Epoch-- },
+		func(f *groupstate.Flow) { f.Epoch, f.Conn = epoch, 1<<40 }, // forgotten among too many
+	} {
+		w.change(bob, func(list []groupstate.Binding) []groupstate.Binding { change(&list[0].Flow); return list })
+		a.send(a.request("MESSAGE", string(bob), "hello"))
+		b.reply(b.recv("MESSAGE"), 200)
+		w.is(a.final(), 200)
+	}
+}
+
 // dialog opens a session between two Lync clients.
 func dialog(w *world, a, b *device) (ok, invite *sip.Message) {
 	w.t.Helper()
