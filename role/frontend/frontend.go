@@ -16,6 +16,7 @@ import (
 
 	"github.com/jcmturner/gokrb5/v8/keytab"
 
+	"trivet/admin"
 	"trivet/fault"
 	"trivet/kit/clock"
 	"trivet/kit/conf"
@@ -72,6 +73,7 @@ type server struct {
 	presence  *presence.Service
 	contacts  *contacts.Service
 	im        *im.Service
+	desk      *admin.Server
 
 	sipTLS, sipTCP, sipUDP, sipWS, sipWSS, https netip.AddrPort
 }
@@ -100,6 +102,7 @@ func (s *server) steps() []step {
 		{"services", s.makeServices},
 		{"route table", s.makeRoutes},
 		{"adoption of groups", s.adopt},
+		{"cmdlets", s.makeDesk},
 		{"HTTPS", s.startHTTPS},
 		{"management", s.startManagement},
 		{"SIP listeners", s.listen},
@@ -326,11 +329,13 @@ func (s *server) stopSIP(ctx context.Context) error {
 	return nil
 }
 
-// watcherGone ends the subscription of a watcher that does not know it any more.
+// watcherGone ends the subscription of a watcher that does not know it any more. It
+// goes by the dialog: the number may be another subscription's by now.
 func (s *server) watcherGone(user uc.UserURI, sub *groupstate.Subscription) {
 	s.life.Go("end of a subscription", func(ctx context.Context) error {
 		_, err := s.groups.Propose(ctx, user, &groupstate.Unsubscribe{
-			User: user, Endpoint: sub.Endpoint, Now: s.groups.now(), ID: sub.ID, Reason: groupstate.ClientCrashed,
+			User: user, Endpoint: sub.Endpoint, Now: s.groups.now(), Reason: groupstate.ClientCrashed,
+			CallID: sub.Dialog.CallID, RemoteTag: sub.Dialog.RemoteTag,
 		})
 		if err != nil && !fault.Is(err, fault.Gone) && ctx.Err() == nil {
 			s.log.Debug("a subscription could not be ended", "err", err)
