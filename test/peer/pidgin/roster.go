@@ -1,10 +1,10 @@
 package pidgin
 
 import (
-	"fmt"
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Buddy is a contact in one of its groups, as the user sees it now.
@@ -103,19 +103,32 @@ func (c *Client) Roster(t testing.TB) (r Roster) {
 	return r
 }
 
+// quiet is how long the list is left alone when nothing happens: some changes,
+// such as a new title on a card, come without an event.
+const quiet = 250 * time.Millisecond
+
 // AwaitRoster returns the contact list as soon as it is as match wants it. The
-// list is looked at anew whenever something happens.
+// list is looked at anew whenever something happens, and after a while of quiet.
 func (c *Client) AwaitRoster(t testing.TB, what string, match func(Roster) bool) Roster {
 	t.Helper()
+	limit := time.NewTimer(Patience)
+	defer limit.Stop()
+	look := time.NewTicker(quiet)
+	defer look.Stop()
 	for {
-		c.mu.Lock()
-		seen := len(c.events)
-		c.mu.Unlock()
 		r := c.Roster(t)
 		if match(r) {
 			return r
 		}
-		c.until(t, fmt.Sprintf("%s; contacts: %+v", what, r), func(int) bool { return len(c.events) > seen })
+		c.mu.Lock()
+		news := c.news
+		c.mu.Unlock()
+		select {
+		case <-news:
+		case <-look.C:
+		case <-limit.C:
+			c.Fatalf(t, "waited %v in vain for: %s; contacts: %+v", Patience, what, r)
+		}
 	}
 }
 
