@@ -1,6 +1,7 @@
 package groupstate
 
 import (
+	"cmp"
 	"slices"
 
 	"trivet/fault"
@@ -13,7 +14,8 @@ func (x *Bind) apply(t *turn) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := x.check(e.user); err != nil {
+	yields, err := x.check(e.user)
+	if err != nil {
 		return nil, err
 	}
 	old := e.user.bindings
@@ -37,6 +39,7 @@ func (x *Bind) apply(t *turn) (any, error) {
 			t.unbind(e, r.Removed[len(r.Removed)-1:], ClientInitiated, x.Now)
 		}
 	}
+	t.unbind(e, yields, ClientCrashed, x.Now)
 	if r.Added > 0 {
 		t.derive(e, x.Now)
 	}
@@ -58,11 +61,12 @@ func (x *Bind) names(id uc.EndpointID) bool {
 	return slices.ContainsFunc(x.Contacts, func(c BindContact) bool { return c.Endpoint == id })
 }
 
-// check checks the whole command against the user.
-func (x *Bind) check(u *User) error {
+// check checks the whole command against the user. It returns the bindings that
+// have to give way to the new ones.
+func (x *Bind) check(u *User) ([]Binding, error) {
 	const op = "groupstate.Bind"
 	if len(x.Contacts) == 0 {
-		return fault.New(fault.Invalid, op, "a registration needs at least one contact").About(string(x.User))
+		return nil, fault.New(fault.Invalid, op, "a registration needs at least one contact").About(string(x.User))
 	}
 	count, grows := 0, false
 	for _, b := range u.bindings {
@@ -72,14 +76,14 @@ func (x *Bind) check(u *User) error {
 	}
 	for i, c := range x.Contacts {
 		if c.Endpoint == "" || c.Lifetime > 0 && c.Contact == "" || c.Lifetime < 0 {
-			return fault.New(fault.Invalid, op, "a contact needs an endpoint, an address and a lifetime that is not negative").About(string(x.User))
+			return nil, fault.New(fault.Invalid, op, "a contact needs an endpoint, an address and a lifetime that is not negative").About(string(x.User))
 		}
 		if slices.ContainsFunc(x.Contacts[:i], func(d BindContact) bool { return d.Endpoint == c.Endpoint }) {
-			return fault.New(fault.Invalid, op, "the same contact occurs twice; name each once").About(string(c.Endpoint))
+			return nil, fault.New(fault.Invalid, op, "the same contact occurs twice; name each once").About(string(c.Endpoint))
 		}
 		if b := u.Binding(c.Endpoint); b != nil && !(c.Lync && b.Flow != x.Flow) {
 			if err := inOrder(op, b, x.CallID, x.CSeq); err != nil {
-				return err
+				return nil, err
 			}
 		}
 		if c.Lifetime > 0 {
@@ -87,10 +91,25 @@ func (x *Bind) check(u *User) error {
 			grows = grows || u.Binding(c.Endpoint) == nil
 		}
 	}
-	if grows && count > int(x.Max) {
-		return fault.Newf(fault.Limit, op, "the user has the most endpoints allowed, %d; sign out elsewhere first", x.Max).About(string(x.User))
+	if !grows || count <= int(x.Max) {
+		return nil, nil
 	}
-	return nil
+	yields := x.detached(u)
+	if len(yields) < count-int(x.Max) {
+		return nil, fault.Newf(fault.Limit, op, "the user has the most endpoints allowed, %d; sign out elsewhere first", x.Max).About(string(x.User))
+	}
+	return yields[:count-int(x.Max)], nil
+}
+
+// detached are the bindings without connection that x does not name, those first
+// whose time is over first. A client without an instance that comes back over a new
+// connection is another endpoint, and the one before it is among these.
+func (x *Bind) detached(u *User) []Binding {
+	waiting := slices.DeleteFunc(slices.Clone(u.bindings), func(b Binding) bool {
+		return !b.Detached || b.Expires <= x.Now || x.names(b.Endpoint)
+	})
+	slices.SortStableFunc(waiting, func(a, b Binding) int { return cmp.Compare(a.Expires, b.Expires) })
+	return waiting
 }
 
 // inOrder is RFC 3261 10.3 step 7: within a Call-ID the CSeq has to grow.

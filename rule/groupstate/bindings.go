@@ -71,7 +71,9 @@ const (
 // there; within one Call-ID the CSeq must grow (else fault.Stale). For Lync clients
 // only on one connection: those started in the same second use the same Call-ID.
 // A Lync client that comes over another connection begins all its dialogs anew, so
-// its subscriptions over others end; SIP clients keep theirs. More than Max endpoints: fault.Limit. Result: BindResult.
+// its subscriptions over others end; SIP clients keep theirs. At more than Max endpoints detached ones give way, the
+// longest detached first, with ClientCrashed; when that is not enough: fault.Limit.
+// Result: BindResult.
 type Bind struct {
 	User      uc.UserURI
 	Now       int64

@@ -225,6 +225,43 @@ func TestLostConnections(t *testing.T) {
 	}
 }
 
+func TestDetachedEndpointsGiveWayAtTheLimit(t *testing.T) {
+	b := newBench(t)
+	lose := func(endpoint uc.EndpointID, now int64) {
+		t.Helper()
+		r := must[DetachResult](b, &Detach{User: alice, Endpoint: endpoint, Server: "fe1", Epoch: 1, Conn: 1, Now: now, Grace: 1000})
+		if r.Detached != 1 {
+			t.Fatalf("%s: %+v", endpoint, r)
+		}
+	}
+	must[BindResult](b, bindOf("e1", 1, 1000))
+	must[BindResult](b, bindOf("e2", 1, 1000))
+	lose("e2", 1100)
+	lose("e1", 1200)
+	r := must[BindResult](b, bindOf("e3", 1, 1300))
+	if e := event[Unbound](b); e.Ended.Endpoint != "e2" || e.Reason != ClientCrashed {
+		t.Errorf("gave way: %+v", e)
+	}
+	if r.Added != 1 || len(r.Bindings) != 2 || r.Bindings[0].Endpoint != "e1" || r.Bindings[1].Endpoint != "e3" {
+		t.Errorf("left: %+v", r)
+	}
+	for seq := range uint32(8) { // a client without an instance that comes over new connections
+		id := uc.EndpointID("sip:x:" + strconv.Itoa(int(seq)))
+		must[BindResult](b, bindOf(id, 1, 1400))
+		lose(id, 1400)
+	}
+	must[BindResult](b, bindOf("e3", 2, 1500))
+	must[BindResult](b, bindOf("e4", 1, 1500))
+	b.refuses(fault.Limit, bindOf("e5", 1, 1600)) // both are connected
+	lose("e4", 1700)
+	two := bindOf("e5", 1, 1800)
+	two.Contacts = append(two.Contacts, BindContact{Endpoint: "e6", Contact: "sip:y", Lifetime: 10_000})
+	b.refuses(fault.Limit, two) // one that gives way is not enough
+	if b.s.User(alice).Binding("e4") == nil {
+		t.Error("an endpoint gave way to a registration that was refused")
+	}
+}
+
 func TestSweepTakesTheLongestOverdueFirst(t *testing.T) {
 	b := newBench(t)
 	must[BindResult](b, bindOf("e1", 1, 1000))
