@@ -103,15 +103,15 @@ func (r *relayRun) stopped() bool {
 	}
 }
 
-// answered waits for the answer to the message under way. One other than 200 is a
-// failure, none is one that is not counted as a message.
+// answered waits for the answer to the message under way. One other than 200, or
+// none, is a failure and does not count as a message.
 func (r *relayRun) answered(c *client) bool {
 	select {
 	case status := <-c.replies:
 		if status != 200 {
 			r.failed.Add(1)
 		}
-		return true
+		return status == 200
 	case <-time.After(10 * time.Second):
 		r.failed.Add(1)
 		return false
