@@ -37,6 +37,7 @@ const (
 	numDeleteGroup    = 17
 	numSubscribe      = 18
 	numUnsubscribe    = 19
+	numRenameUser     = 20
 )
 
 // commands is the table of all commands, index = number.
@@ -60,6 +61,7 @@ var commands = [...]func() Command{
 	numDeleteGroup:    func() Command { return new(DeleteGroup) },
 	numSubscribe:      func() Command { return new(Subscribe) },
 	numUnsubscribe:    func() Command { return new(Unsubscribe) },
+	numRenameUser:     func() Command { return new(RenameUser) },
 }
 
 // commandVersion is the version of the field lists that this program writes.

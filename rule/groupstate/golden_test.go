@@ -53,6 +53,7 @@ func specimens() []Command {
 				RemoteTarget: "sip:192.0.2.7:40718", Routes: []string{"<sip:edge.example.test;lr>"}, RemoteCSeq: 3},
 			Flow: flow, Targets: []uc.UserURI{"sip:bob@example.test"}, Categories: []string{"state", "note"}},
 		&Unsubscribe{User: user, Endpoint: "abb2cb12b77f", Now: now, CallID: "sub", RemoteTag: "r", ID: 9, Reason: ClientInitiated},
+		&RenameUser{User: user, To: "sip:alice.jones@example.test", Now: now},
 	}
 }
 
@@ -116,7 +117,7 @@ func populated(t testing.TB) *State {
 	s := New()
 	for _, cmd := range specimens() {
 		switch x := cmd.(type) {
-		case *DisableUser, *RemoveUser, *Unbind, *Sweep, *DeleteContact, *DeleteGroup, *Unsubscribe, *Restarted:
+		case *DisableUser, *RemoveUser, *Unbind, *Sweep, *DeleteContact, *DeleteGroup, *Unsubscribe, *Restarted, *RenameUser:
 			continue
 		case *Publish:
 			x.Items[0].Version = 0

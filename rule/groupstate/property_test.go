@@ -65,7 +65,7 @@ func (w *world) draw() Command {
 
 func (w *world) rare() Command {
 	u := w.user()
-	switch w.upTo(6) {
+	switch w.upTo(7) {
 	case 0:
 		return &DisableUser{User: u, Now: w.now}
 	case 1:
@@ -76,6 +76,8 @@ func (w *world) rare() Command {
 		return &AddPrompt{User: u, Now: w.now, Watcher: w.user(), DisplayName: "W", Type: access.SameEnterprise, Max: uint32(w.upTo(2))}
 	case 4:
 		return &SetSubscribers{User: u, Now: w.now, Items: []SubscriberChange{{User: w.user(), Acknowledged: rapid.Bool().Draw(w.t, "ack")}}}
+	case 5:
+		return &RenameUser{User: u, To: rapid.SampledFrom(append([]uc.UserURI{"sip:dave@example.test"}, someUsers...)).Draw(w.t, "to"), Now: w.now}
 	}
 	return &EnableUser{User: u, Now: w.now, Members: []Membership{{200, access.Member{Type: access.SameEnterprise}}}}
 }

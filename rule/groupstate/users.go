@@ -144,10 +144,7 @@ func (x *RemoveUser) apply(t *turn) (any, error) {
 	ended := e.user.bindings
 	t.unbind(e, ended, AttributesChanged, x.Now)
 	t.endSubscriptions(e, func(*Subscription) bool { return true }, AttributesChanged)
-	t.dropPublications(e, func(*Publication) bool { return true })
-	t.dropDerived(e)
-	t.due.drop(e)
-	delete(t.users, x.User)
+	t.forget(e)
 	t.emit(UserRemoved{x.User})
 	return UserResult{Changed: true, Ended: ended}, nil
 }
