@@ -2,7 +2,6 @@ package registrar
 
 import (
 	"context"
-	"slices"
 	"sync"
 	"time"
 
@@ -16,6 +15,7 @@ const (
 	lostWorkers = 8
 	lostTries   = 30
 	lostPause   = time.Second
+	maxTies     = 16384 // endpoints of one connection; a proxy before us may bring many
 )
 
 // tie is an endpoint on a connection.
@@ -27,80 +27,140 @@ type tie struct {
 // tiesKey is the key of *ties in the values of a connection.
 type tiesKey struct{}
 
-// ties are the endpoints registered over a connection.
+// ties are the endpoints registered over a connection. They follow the events of
+// the routing groups, so that they are those of the bindings whatever ended one.
 type ties struct {
-	mu   sync.Mutex // guards list
-	list []tie
+	mu  sync.Mutex // guards set
+	set map[tie]struct{}
 }
 
-// hold notes that an endpoint lives on a connection, whose end detaches it. A UDP
-// address has no end that means anything.
-func (r *Registrar) hold(c *siptrans.Conn, t tie) {
+// bound notes over which connection an endpoint is registered now: its end
+// detaches it. before is what the user had.
+func (r *Registrar) bound(e *groupstate.Bound, before []groupstate.Binding) {
+	is := bindingOf(e.Bindings, e.Endpoint)
+	if is == nil {
+		return
+	}
+	if was := bindingOf(before, e.Endpoint); was != nil && was.Flow != is.Flow {
+		r.release(e.User, was)
+	}
+	if !r.tied(is) {
+		return
+	}
+	t := tie{e.User, is.Endpoint}
+	c := r.cfg.Link.Conn(is.Flow.Conn)
+	if c == nil { // it ended while the registration was on its way
+		if is.Flow.Transport != "udp" {
+			r.cut(t, is.Flow.Conn)
+		}
+		return
+	}
 	held := r.ties(c)
 	held.mu.Lock()
-	if !slices.Contains(held.list, t) {
-		held.list = append(held.list, t)
-	}
+	held.set[t] = struct{}{}
 	held.mu.Unlock()
 	if c.Stream() && c.Closed() { // perhaps just now, and nobody will call again
-		r.closed(c, held)
+		r.closed(c.ID(), held)
 	}
 }
 
-// ties returns what is registered over c. Several requests of one connection may
-// be on their way when they are of several users.
+func bindingOf(all []groupstate.Binding, endpoint uc.EndpointID) *groupstate.Binding {
+	for i := range all {
+		if all[i].Endpoint == endpoint {
+			return &all[i]
+		}
+	}
+	return nil
+}
+
+// tied reports whether a binding hangs on a connection of this run.
+func (r *Registrar) tied(b *groupstate.Binding) bool {
+	return b.Flow.Server == r.cfg.FQDN && b.Flow.Epoch == r.cfg.Epoch
+}
+
+// ties returns what is registered over c. Several routing groups may ask for those
+// of one connection.
 func (r *Registrar) ties(c *siptrans.Conn) *ties {
 	r.tying.Lock()
 	defer r.tying.Unlock()
 	held, _ := c.Value(tiesKey{}).(*ties)
 	if held == nil {
-		held = &ties{}
+		held = &ties{set: map[tie]struct{}{}}
 		c.SetValue(tiesKey{}, held)
-		if c.Stream() {
-			c.OnClose(func() { r.closed(c, held) })
+		if c.Stream() { // the end of a UDP address means nothing
+			id := c.ID()
+			c.OnClose(func() { r.closed(id, held) })
 		}
 	}
 	return held
 }
 
-// release forgets an endpoint that has signed out.
-func (r *Registrar) release(c *siptrans.Conn, t tie) {
-	held, _ := c.Value(tiesKey{}).(*ties)
-	if held == nil {
-		return
-	}
-	held.mu.Lock()
-	defer held.mu.Unlock()
-	held.list = slices.DeleteFunc(held.list, func(o tie) bool { return o == t })
-}
-
-func (r *Registrar) closed(c *siptrans.Conn, held *ties) {
-	held.mu.Lock()
-	defer held.mu.Unlock()
-	for _, t := range held.list {
-		r.lost.add(job{lost: &groupstate.Detach{User: t.user, Endpoint: t.endpoint, Server: r.cfg.FQDN, Epoch: r.cfg.Epoch, Conn: c.ID(),
-			Grace: r.cfg.Grace.Milliseconds(), Now: r.now()}})
-	}
-	held.list = nil
-}
-
-// drop ends the former connection of an endpoint that has come over another one,
-// unless other endpoints live on it.
-func (r *Registrar) drop(user uc.UserURI, b *groupstate.Binding) {
-	if b.Flow.Server != r.cfg.FQDN || b.Flow.Epoch != r.cfg.Epoch || b.Flow.Transport == "udp" {
+// release forgets the endpoint of a binding that is not over its connection any
+// more.
+func (r *Registrar) release(user uc.UserURI, b *groupstate.Binding) {
+	if !r.tied(b) {
 		return
 	}
 	c := r.cfg.Link.Conn(b.Flow.Conn)
 	if c == nil {
 		return
 	}
-	r.release(c, tie{user, b.Endpoint})
+	if held, _ := c.Value(tiesKey{}).(*ties); held != nil {
+		held.mu.Lock()
+		delete(held.set, tie{user, b.Endpoint})
+		held.mu.Unlock()
+	}
+}
+
+// crowded reports whether a connection carries so many endpoints that those named
+// would be too many.
+func (r *Registrar) crowded(c *siptrans.Conn, user uc.UserURI, contacts []groupstate.BindContact) bool {
+	held, _ := c.Value(tiesKey{}).(*ties)
+	if held == nil {
+		return false
+	}
+	held.mu.Lock()
+	defer held.mu.Unlock()
+	count := len(held.set)
+	for i := range contacts {
+		if _, known := held.set[tie{user, contacts[i].Endpoint}]; !known && contacts[i].Lifetime > 0 {
+			count++
+		}
+	}
+	return count > len(held.set) && count > maxTies
+}
+
+// cut has an endpoint detached whose connection has ended.
+func (r *Registrar) cut(t tie, conn uint64) {
+	r.lost.add(job{lost: &groupstate.Detach{User: t.user, Endpoint: t.endpoint, Server: r.cfg.FQDN, Epoch: r.cfg.Epoch, Conn: conn,
+		Grace: r.cfg.Grace.Milliseconds(), Now: r.now()}})
+}
+
+func (r *Registrar) closed(conn uint64, held *ties) {
+	held.mu.Lock()
+	defer held.mu.Unlock()
+	for t := range held.set {
+		r.cut(t, conn)
+	}
+	clear(held.set)
+}
+
+// drop ends the former connection of an endpoint that has come over another one,
+// unless other endpoints live on it.
+func (r *Registrar) drop(b *groupstate.Binding) {
+	if !r.tied(b) || b.Flow.Transport == "udp" {
+		return
+	}
+	c := r.cfg.Link.Conn(b.Flow.Conn)
+	if c == nil {
+		return
+	}
 	held, _ := c.Value(tiesKey{}).(*ties)
 	if held == nil {
 		return
 	}
 	held.mu.Lock()
-	alone := len(held.list) == 0
+	alone := len(held.set) == 0
 	held.mu.Unlock()
 	if alone {
 		c.Close("the endpoint has come over a newer connection")
@@ -115,7 +175,7 @@ type job struct {
 }
 
 // queue holds jobs until a worker has time. It is bounded by the number of
-// connections.
+// endpoints.
 type queue struct {
 	mu   sync.Mutex // guards jobs
 	jobs []job

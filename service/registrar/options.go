@@ -67,7 +67,7 @@ func signedIn(req *sipmux.Request) bool {
 	}
 	held.mu.Lock()
 	defer held.mu.Unlock()
-	return len(held.list) > 0
+	return len(held.set) > 0
 }
 
 // methods are those that some endpoint takes, sorted.

@@ -154,11 +154,14 @@ func (r *Registrar) registerNone(ctx context.Context, req *sipmux.Request) (*sip
 	return r.sipAnswer(req, nil), nil
 }
 
-// bind proposes the registration and ties it to the connection.
+// bind proposes the registration; Observe ties it to the connection.
 func (r *Registrar) bind(ctx context.Context, req *sipmux.Request, contacts []groupstate.BindContact) (groupstate.BindResult, error) {
 	cseq, _, err := req.CSeq()
 	if err != nil {
 		return groupstate.BindResult{}, err
+	}
+	if r.crowded(req.Conn, req.User, contacts) {
+		return groupstate.BindResult{}, fault.Newf(fault.Limit, opRegister, "one connection carries at most %d endpoints; register over another one", maxTies)
 	}
 	cmd := &groupstate.Bind{
 		User: req.User, Now: req.Now.UnixMilli(), Max: uint32(r.cfg.MaxEndpoints), CallID: req.CallID(), CSeq: cseq,
@@ -169,15 +172,8 @@ func (r *Registrar) bind(ctx context.Context, req *sipmux.Request, contacts []gr
 	if err != nil {
 		return done, err
 	}
-	for i := range contacts {
-		if contacts[i].Lifetime > 0 {
-			r.hold(req.Conn, tie{req.User, contacts[i].Endpoint})
-		} else {
-			r.release(req.Conn, tie{req.User, contacts[i].Endpoint})
-		}
-	}
 	for i := range done.Replaced {
-		r.drop(req.User, &done.Replaced[i])
+		r.drop(&done.Replaced[i])
 	}
 	return done, nil
 }

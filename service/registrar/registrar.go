@@ -124,11 +124,14 @@ func (r *Registrar) Observe(_ uint64, events []any) {
 	for _, e := range events {
 		switch e := e.(type) {
 		case groupstate.Bound:
+			before := r.index.get(e.User)
 			r.index.set(e.User, e.Bindings)
+			r.bound(&e, before)
 		case groupstate.Detached:
 			r.index.set(e.User, e.Bindings)
 		case groupstate.Unbound:
 			r.index.set(e.User, e.Bindings)
+			r.release(e.User, &e.Ended)
 			if e.Reason == groupstate.AttributesChanged && e.Ended.Flow.Server == r.cfg.FQDN && !e.Ended.Detached {
 				r.lost.add(job{farewell: farewellOf(e, events)})
 			}

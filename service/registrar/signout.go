@@ -56,7 +56,6 @@ func (r *Registrar) bid(f *farewell) {
 	if c == nil {
 		return
 	}
-	r.release(c, tie{f.user, f.from.Endpoint})
 	end := func() {
 		if c.Stream() {
 			c.Close("signed out: " + f.text)
