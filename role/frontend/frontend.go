@@ -191,19 +191,24 @@ func nextEpoch(path string) (uint64, error) {
 		return 0, fault.Wrap(op, err)
 	}
 	n++
+	return n, fault.Wrap(op, writeDurably(path, fmt.Appendln(nil, n)))
+}
+
+// writeDurably replaces a file that only its owner may read: whoever reads it
+// later, also after a power cut, finds the old content or the new one.
+func writeDurably(path string, content []byte) error {
 	f, err := os.OpenFile(path+".new", os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
 	if err != nil {
-		return 0, fault.Wrap(op, err)
+		return err
 	}
-	_, err = fmt.Fprintln(f, n)
-	err = errors.Join(err, f.Sync(), f.Close())
-	if err == nil {
-		err = os.Rename(path+".new", path)
+	_, err = f.Write(content)
+	if err = errors.Join(err, f.Sync(), f.Close()); err != nil {
+		return err
 	}
-	if err == nil {
-		err = syncFolder(filepath.Dir(path))
+	if err := os.Rename(path+".new", path); err != nil {
+		return err
 	}
-	return n, fault.Wrap(op, err)
+	return syncFolder(filepath.Dir(path))
 }
 
 // syncFolder has the disk keep the names in a folder, a renamed file among them.
