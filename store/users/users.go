@@ -93,6 +93,12 @@ type Store interface {
 	// was stored. GUID and times cannot be changed. A failure of change is
 	// returned as it is and nothing is stored.
 	Update(ctx context.Context, guid string, change func(*User) error) (User, error)
+	// Renames lists the changes of SIP addresses by Update that Renamed has not
+	// been told of, the first one first. A user whose address changes stays in the
+	// routing group.
+	Renames(ctx context.Context) ([]Rename, error)
+	// Renamed notes that the routing group has followed the first such change.
+	Renamed(ctx context.Context, r Rename) error
 	// SetSecrets replaces the credentials of a user.
 	SetSecrets(ctx context.Context, guid string, s Secrets) error
 	// Delete removes a user with credentials and certificates.

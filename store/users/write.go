@@ -98,6 +98,9 @@ func (s *SQLite) Update(ctx context.Context, guid string, change func(*User) err
 		if _, err := tx.ExecContext(ctx, updateUser, append(pack(after).values(), after.GUID)...); err != nil {
 			return conflict(op, after, err)
 		}
+		if r, ok := renamed(&before, &after); ok {
+			return noteRename(ctx, tx, r)
+		}
 		return nil
 	})
 	if err != nil {

@@ -29,7 +29,7 @@ func Users(t *testing.T, open func(t *testing.T) users.Store) {
 	}{
 		{"create and get", createAndGet}, {"find", find}, {"list", list}, {"duplicates", duplicates}, {"bad values", badValues},
 		{"create is all or nothing", allOrNothing}, {"update", update}, {"delete", remove}, {"secrets", secrets},
-		{"routing groups", routingGroups}, {"changes are told in order", told}, {"certificates", clientCertificates},
+		{"routing groups", routingGroups}, {"renames", renames}, {"changes are told in order", told}, {"certificates", clientCertificates},
 		{"readers beside a writer", concurrent}, {"a cancelled context", cancelled},
 	} {
 		t.Run(c.name, func(t *testing.T) {
@@ -320,6 +320,51 @@ func routingGroups(t *testing.T, s users.Store) {
 	if made, err := s.Create(t.Context(), pinned); err != nil || made[0].RoutingGroup != 2 {
 		t.Errorf("a given group was not kept: %v, %v", made, err)
 	}
+}
+
+func renames(t *testing.T, s users.Store) {
+	bob := create(t, s, "alice", "bob")[1]
+	call := func(a uc.UserURI) users.Rename {
+		t.Helper()
+		was := must(s.ByGUID(t.Context(), bob.GUID))
+		u, err := s.Update(t.Context(), bob.GUID, func(u *users.User) error { u.SipAddress = a; return nil })
+		if err != nil || u.RoutingGroup != bob.RoutingGroup {
+			t.Fatalf("%s is in group %d, want %d: %v", a, u.RoutingGroup, bob.RoutingGroup, err)
+		}
+		return users.Rename{Old: was.SipAddress, New: a, RoutingGroup: bob.RoutingGroup}
+	}
+	pending := func(want ...users.Rename) {
+		t.Helper()
+		if got, err := s.Renames(t.Context()); err != nil || !slices.Equal(got, want) {
+			t.Errorf("pending %v, %v, want %v", got, err, want)
+		}
+	}
+	done := func(r users.Rename) {
+		t.Helper()
+		if err := s.Renamed(t.Context(), r); err != nil {
+			t.Error(err)
+		}
+	}
+	pending()
+	there, back := call("sip:robert@example.test"), call("sip:bob@example.test")
+	again := call("sip:robert@example.test")
+	if _, err := s.Update(t.Context(), bob.GUID, func(u *users.User) error { u.SipAddress = "sip:alice@example.test"; return nil }); !fault.Is(err, fault.Exists) {
+		t.Errorf("a taken address: %v", err)
+	}
+	call("sip:robert@example.test")
+	pending(there, back, again)
+	done(there)
+	pending(back, again)
+	done(back)
+	done(again)
+	pending()
+	if err := s.Renamed(t.Context(), again); !fault.Is(err, fault.NotFound) {
+		t.Errorf("a second time: %v", err)
+	}
+	if _, err := s.Update(t.Context(), bob.GUID, func(u *users.User) error { u.SipAddress, u.Enabled = "", false; return nil }); err != nil {
+		t.Error(err)
+	}
+	pending()
 }
 
 func told(t *testing.T, s users.Store) {
