@@ -9,14 +9,23 @@ import (
 	"trivet/wire/sip"
 )
 
+// laneLimit is how many requests may wait in a lane. A stream is not read on
+// until half of them are done; over UDP, more are refused.
+const laneLimit = 64
+
 // lanes are the queues of requests that the reader may not handle itself: one per
 // (connection, From URI), in order, with a goroutine as long as there is work.
 type lanes struct {
 	seed   maphash.Seed
 	shards [connShards]struct {
 		mu sync.Mutex
-		m  map[laneKey][]*ServerTx // present: a goroutine works on it
+		m  map[laneKey]lane // present: a goroutine works on it
 	}
+}
+
+type lane struct {
+	waiting []*ServerTx
+	room    chan struct{} // closed when there is room again; nil unless the reader waits for that
 }
 
 type laneKey struct {
@@ -27,7 +36,7 @@ type laneKey struct {
 func (q *lanes) init() {
 	q.seed = maphash.MakeSeed()
 	for i := range q.shards {
-		q.shards[i].m = map[laneKey][]*ServerTx{}
+		q.shards[i].m = map[laneKey]lane{}
 	}
 }
 
@@ -35,11 +44,29 @@ func (q *lanes) init() {
 func (l *Layer) dispatch(t *ServerTx) {
 	l.stats.inWork.Add(1)
 	if from := uriOf(t.req.Get("From")); t.conn.shared(from) {
+		b := t.batch
 		t.batch = nil
-		l.enqueue(laneKey{t.conn.id, maphash.String(l.lanes.seed, strings.ToLower(from))}, t)
+		l.enqueue(l.lanes.key(t.conn, from), t, b)
 		return
 	}
 	l.handle(t)
+}
+
+func (q *lanes) key(c *Conn, from string) laneKey {
+	return laneKey{c.id, maphash.String(q.seed, strings.ToLower(from))}
+}
+
+// crowded reports whether the lane of a datagram is full. Only the reader of the
+// socket adds to it, so what has room now still has it in dispatch.
+func (l *Layer) crowded(c *Conn, m *sip.Message) bool {
+	if c.udp == nil {
+		return false
+	}
+	k := l.lanes.key(c, uriOf(m.Get("From")))
+	s := &l.lanes.shards[(k.conn^k.user)%connShards]
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.m[k].waiting) >= laneLimit
 }
 
 // shared reports whether several users send over c. The first request of a second
@@ -58,16 +85,29 @@ func (c *Conn) shared(from string) bool {
 	return false
 }
 
-func (l *Layer) enqueue(k laneKey, t *ServerTx) {
+// enqueue puts t into its lane and waits for room there. What b holds back is
+// written before that.
+func (l *Layer) enqueue(k laneKey, t *ServerTx, b *Batch) {
 	s := &l.lanes.shards[(k.conn^k.user)%connShards]
 	s.mu.Lock()
-	waiting, busy := s.m[k]
+	q, busy := s.m[k]
+	for len(q.waiting) >= laneLimit {
+		room := make(chan struct{})
+		q.room = room
+		s.m[k] = q
+		s.mu.Unlock()
+		b.flush()
+		<-room
+		s.mu.Lock()
+		q, busy = s.m[k]
+	}
 	if busy {
-		s.m[k] = append(waiting, t)
+		q.waiting = append(q.waiting, t)
+		s.m[k] = q
 		s.mu.Unlock()
 		return
 	}
-	s.m[k] = nil
+	s.m[k] = lane{}
 	s.mu.Unlock()
 	l.task(func() { l.work(k, t) })
 }
@@ -78,15 +118,20 @@ func (l *Layer) work(k laneKey, t *ServerTx) {
 	for {
 		l.handle(t)
 		s.mu.Lock()
-		waiting := s.m[k]
-		if len(waiting) == 0 {
+		q := s.m[k]
+		if len(q.waiting) == 0 {
 			delete(s.m, k)
 			s.mu.Unlock()
 			return
 		}
-		t = waiting[0]
-		waiting[0] = nil
-		s.m[k] = waiting[1:]
+		t = q.waiting[0]
+		q.waiting[0] = nil
+		q.waiting = q.waiting[1:]
+		if q.room != nil && len(q.waiting) <= laneLimit/2 {
+			close(q.room)
+			q.room = nil
+		}
+		s.m[k] = q
 		s.mu.Unlock()
 	}
 }

@@ -14,11 +14,13 @@ import (
 
 // reader is the state of the goroutine that reads a stream.
 type reader struct {
-	part   []byte // the beginning of a message, or of a WebSocket frame
-	timed  bool   // a deadline is set
-	spent  int    // bytes read before Trust
-	user   string // From URI of the first request
-	many   bool   // more than one From URI has been seen
+	part   []byte        // the beginning of a message, or of a WebSocket frame
+	began  time.Duration // when the rest of the message begun was first waited for; 0: no message has begun
+	ended  bool          // a message ended in this read
+	timed  bool          // a deadline is set; it may be older than began
+	spent  int           // bytes read before Trust
+	user   string        // From URI of the first request
+	many   bool          // more than one From URI has been seen
 	frames wsReader
 	err    error
 }
@@ -32,15 +34,16 @@ var (
 // wakes us when there is something, and only then is a buffer borrowed.
 func (c *Conn) read() {
 	r := &c.reader
-	c.deadline(!c.safe.Load())
+	if !c.safe.Load() {
+		c.deadline(c.layer.now())
+	}
 	done := false
 	if c.tls != nil || len(r.part) > 0 { // what came with the end of the handshake
 		done = !c.early()
 	}
 	if !done {
 		err := c.sock.raw.Read(c.ready)
-		for errors.Is(err, os.ErrDeadlineExceeded) && r.err == nil && c.safe.Load() && len(r.part) == 0 { // signed in since the last read
-			c.deadline(false)
+		for errors.Is(err, os.ErrDeadlineExceeded) && r.err == nil && c.patient() {
 			err = c.sock.raw.Read(c.ready)
 		}
 		if r.err == nil {
@@ -64,17 +67,49 @@ func (c *Conn) ending() string {
 	return err.Error()
 }
 
-// deadline limits the wait for a message, or lifts the limit.
-func (c *Conn) deadline(on bool) {
-	if c.reader.timed == on {
+// deadline ends waiting First after since.
+func (c *Conn) deadline(since time.Duration) {
+	if l := c.layer; l.cfg.First > 0 {
+		c.reader.timed = true
+		c.sock.SetReadDeadline(l.epoch.Add(since + l.cfg.First))
+	}
+}
+
+// mark is called after each read: it notes since when the rest of a message is
+// waited for and sees to a deadline. One that is set stays, whatever ends
+// meanwhile, so that a busy connection sets none; patient looks when it passes.
+func (c *Conn) mark() {
+	r := &c.reader
+	ended := r.ended
+	r.ended = false
+	if len(r.part) == 0 && !r.frames.open {
+		r.began = 0
 		return
 	}
-	c.reader.timed = on
-	var t time.Time
-	if on {
-		t = time.Now().Add(c.layer.cfg.First)
+	if ended || r.began == 0 {
+		r.began = c.layer.now()
 	}
-	c.sock.SetReadDeadline(t)
+	if !r.timed {
+		c.deadline(r.began)
+	}
+}
+
+// patient reports, when a deadline has passed, whether waiting goes on: the peer
+// has signed in since it was set, and the message begun is a later one.
+func (c *Conn) patient() bool {
+	r := &c.reader
+	switch {
+	case !c.safe.Load():
+		return false
+	case r.began == 0:
+		r.timed = false
+		c.sock.SetReadDeadline(time.Time{})
+		return true
+	case c.layer.now() >= r.began+c.layer.cfg.First:
+		return false
+	}
+	c.deadline(r.began)
+	return true
 }
 
 // ready reads what there is and reports true when reading is over.
@@ -125,13 +160,12 @@ func (c *Conn) early() bool {
 	ok := (len(part) == 0 || c.feed(b, part)) && c.decrypt(b)
 	b.flush()
 	batches.Put(b)
-	c.deadline(!c.safe.Load() || len(c.reader.part) > 0)
+	c.mark()
 	return ok
 }
 
 // batch handles the bytes of one read.
 func (c *Conn) batch(data []byte) (ok bool) {
-	r := &c.reader
 	b := batches.Get().(*Batch)
 	b.begin()
 	if c.tls != nil {
@@ -142,7 +176,7 @@ func (c *Conn) batch(data []byte) (ok bool) {
 	}
 	b.flush()
 	batches.Put(b)
-	c.deadline(!c.safe.Load() || len(r.part) > 0)
+	c.mark()
 	return ok && !c.dead.Load() && c.affordable(len(data))
 }
 
@@ -221,6 +255,7 @@ func (c *Conn) messages(b *Batch, data []byte) (rest []byte, ok bool) {
 			return data, true
 		}
 		c.message(b, data[:size])
+		c.reader.ended = true
 		data = data[size:]
 		if c.dead.Load() {
 			return nil, false

@@ -82,14 +82,20 @@ func refusal(m *sip.Message, status int, why string) *sip.Message {
 }
 
 // overloaded reports whether a new request may not come in. Requests within
-// dialogs always may: refusing them makes more work than doing them.
+// dialogs may up to twice the limit: refusing them makes more work than doing
+// them, but anyone can write a To tag.
 func (l *Layer) overloaded(m *sip.Message) bool {
 	full := l.cfg.InWork > 0 && l.stats.inWork.Load() >= int64(l.cfg.InWork)
 	late := l.cfg.Lag > 0 && l.lag.Load() > int64(l.cfg.Lag)
 	if !full && !late && !l.closing.Load() {
 		return false
 	}
-	return tagOf(m.Get("To")) == ""
+	return tagOf(m.Get("To")) == "" || l.swamped()
+}
+
+// swamped reports whether nothing more may come in, within a dialog or not.
+func (l *Layer) swamped() bool {
+	return l.cfg.InWork > 0 && l.stats.inWork.Load() >= 2*int64(l.cfg.InWork)
 }
 
 // overload refuses a request with 503 and a Retry-After that differs from client

@@ -282,7 +282,7 @@ func (l *Layer) matched(c *Conn, b *Batch, m *sip.Message, key txKey) {
 	}
 	t := &ServerTx{conn: c, req: m, batch: b, key: key, machine: siptxn.New(role, c.udp == nil)}
 	t.alarm.ring = t.ring
-	if l.overloaded(m) { // answered without a trace
+	if l.overloaded(m) || l.crowded(c, m) { // answered without a trace
 		c.tmu.Unlock()
 		l.overload(t)
 		return
@@ -307,7 +307,8 @@ func (l *Layer) begin(t *ServerTx) {
 	l.dispatch(t)
 }
 
-// ack matches an ACK to its INVITE, RFC 3261 17.2.1. An ACK of a 2xx goes up.
+// ack matches an ACK to its INVITE, RFC 3261 17.2.1. An ACK of a 2xx goes up
+// unless there is too much to do: it cannot be refused, only dropped.
 func (l *Layer) ack(c *Conn, b *Batch, m *sip.Message, via topVia) {
 	key := l.seeds.keyOf(m, via)
 	c.tmu.Lock()
@@ -321,7 +322,7 @@ func (l *Layer) ack(c *Conn, b *Batch, m *sip.Message, via topVia) {
 	} else {
 		c.tmu.Unlock()
 	}
-	if up {
+	if up && !l.swamped() && !l.crowded(c, m) {
 		a := &ServerTx{conn: c, req: m, batch: b, plain: true, ack: true}
 		l.dispatch(a)
 	}

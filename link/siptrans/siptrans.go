@@ -10,8 +10,9 @@
 // Order: one goroutine reads a connection and handles its messages in the order in
 // which they came; Handler.Serve runs on it. Once a stream has carried a second
 // From user, and on UDP always, requests go to queues of their own per (connection,
-// From URI), still in order. Responses are handled by the reader, so callbacks
-// never block.
+// From URI), still in order. A queue holds 64; a stream is read on when there is
+// room, over UDP what does not fit is answered 503. Responses are handled by the
+// reader, so callbacks never block.
 //
 // Output: whoever sends writes to the socket itself, without waiting. What does
 // not fit is queued and drained by a goroutine that lives as long as there is a
@@ -57,7 +58,7 @@ type Config struct {
 	Queue         int           // 1 MiB: output a connection may owe before it is closed
 	Stall         time.Duration // 30 s: how long a peer may take no byte while output is queued
 	Handshake     time.Duration // 10 s: for the TLS handshake, and again for the WebSocket upgrade
-	First         time.Duration // 32 s: from accepting a connection to Conn.Trust, and for the rest of a message begun
+	First         time.Duration // 32 s: from accepting a connection to Conn.Trust, afterwards for the rest of each message begun
 	Budget        int           // 256 KiB: bytes a connection may send before Conn.Trust, a quarter of it in one body
 
 	Connections int        // 0 is no limit: stream connections accepted and open, all listeners together
@@ -66,7 +67,7 @@ type Config struct {
 	AcceptBurst int        // 100
 	UDPPeers    int        // 65536: remote addresses remembered per UDP socket
 
-	InWork     int           // 20000: requests in handlers or waiting for one before new ones are refused
+	InWork     int           // 20000: requests in handlers or waiting for one before new ones are refused; at twice as many those within dialogs are too
 	Lag        time.Duration // 1 s: waiting time for a processor before new requests are refused
 	RetryAfter time.Duration // 10 s: middle of the Retry-After of refusals, jittered by half
 }

@@ -124,6 +124,7 @@ func (c *Conn) feedFrames(b *Batch, data []byte) bool {
 			return false
 		}
 		rest = rest[n:]
+		r.ended = r.ended || !r.frames.open // a piece, or a ping between two, ends no message
 	}
 }
 
