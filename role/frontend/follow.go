@@ -105,8 +105,8 @@ func (s *server) chase(ctx context.Context, x *group, c chase) {
 		s.gate.DropUser(c.drop)
 	}
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		_, err := x.propose(ctx, c.cmd)
-		if err == nil || fault.Is(err, fault.NotFound) {
+		err := s.carry(ctx, x, c.cmd)
+		if err == nil {
 			x.behind.finish(c)
 			return
 		}
@@ -121,6 +121,47 @@ func (s *server) chase(ctx context.Context, x *group, c chase) {
 		}
 		tick.Stop()
 	}
+}
+
+// carry has a group carry out a command; a user whom it does not know needs none.
+func (s *server) carry(ctx context.Context, x *group, cmd groupstate.Command) error {
+	_, err := x.propose(ctx, cmd)
+	rename, ok := cmd.(*groupstate.RenameUser)
+	if ok && fault.Is(err, fault.Exists) {
+		err = s.settle(ctx, x, rename)
+	}
+	if err != nil && !fault.Is(err, fault.NotFound) {
+		return err
+	}
+	if !ok {
+		return nil
+	}
+	// Before anybody else gets the former address: the change must not be repeated then.
+	err = s.store.Renamed(ctx, users.Rename{Old: rename.User, New: rename.To, RoutingGroup: x.id})
+	if fault.Is(err, fault.NotFound) {
+		return nil
+	}
+	return err
+}
+
+// settle renames a user whom the group has met under both addresses, as happens to
+// one who is asked for at the very moment of the change. The directory has given
+// both to the same person; what is kept is with the elder.
+func (s *server) settle(ctx context.Context, x *group, cmd *groupstate.RenameUser) error {
+	stray := cmd.To
+	if err := x.Read(ctx, func(state *groupstate.State) {
+		if was, is := state.User(cmd.User), state.User(cmd.To); was != nil && is != nil && is.Since() < was.Since() {
+			stray = cmd.User
+		}
+	}); err != nil {
+		return err
+	}
+	s.log.Info("a routing group met a user under two addresses while one followed the other", "group", x.id, "removed", stray)
+	if _, err := x.propose(ctx, &groupstate.RemoveUser{User: stray, Now: cmd.Now}); err != nil {
+		return err
+	}
+	_, err := x.propose(ctx, cmd)
+	return err
 }
 
 // followed waits until the groups have carried out all that the directory said
@@ -145,6 +186,9 @@ func (s *server) followed(ctx context.Context) error {
 // reconcile makes up for changes of the directory that an earlier run did not
 // live to pass on. Users whom a group has never met are met when first needed.
 func (s *server) reconcile(ctx context.Context) error {
+	if err := s.renames(ctx); err != nil {
+		return err
+	}
 	for _, x := range s.groups.all {
 		var cmds []groupstate.Command
 		if err := x.Read(ctx, func(state *groupstate.State) {
@@ -166,6 +210,26 @@ func (s *server) reconcile(ctx context.Context) error {
 		}
 	}
 	s.followers()
+	return nil
+}
+
+// renames makes up for changes of addresses, in their order. It comes before what
+// else is wanted: a user under a former address is not one to be removed.
+func (s *server) renames(ctx context.Context) error {
+	pending, err := s.store.Renames(ctx)
+	if err != nil {
+		return err
+	}
+	for _, r := range pending {
+		if r.RoutingGroup == 0 || int(r.RoutingGroup) > len(s.groups.all) {
+			continue
+		}
+		cmd := &groupstate.RenameUser{User: r.Old, To: r.New, Now: s.groups.now()}
+		if err := s.carry(ctx, s.groups.all[r.RoutingGroup-1], cmd); err != nil {
+			return err
+		}
+		s.log.Info("a routing group has followed a change of address", "group", r.RoutingGroup, "from", r.Old, "to", r.New)
+	}
 	return nil
 }
 

@@ -92,8 +92,19 @@ func (g *groups) Propose(ctx context.Context, user uc.UserURI, cmd groupstate.Co
 	return result, err
 }
 
-// meet makes a user known to the group, who starts with nothing.
+// meet makes a user known to the group, who starts with nothing. What the directory
+// said before comes first: the user may be one with a new address.
 func (g *groups) meet(ctx context.Context, x *group, user uc.UserURI) error {
+	if done := x.behind.last(); done != nil {
+		select {
+		case <-done:
+		case <-ctx.Done():
+			return fault.New(fault.Timeout, "frontend.meet", "the routing group has not followed the directory yet; try again").About(string(user)).Because(ctx.Err())
+		}
+	}
+	if x.knows(ctx, user) {
+		return nil
+	}
 	_, err := x.propose(ctx, &groupstate.EnableUser{User: user, Now: g.now()})
 	return err
 }

@@ -170,15 +170,19 @@ func (s *server) userChanged(c users.Change) {
 	if s.groups == nil { // the server is still starting
 		return
 	}
-	if was != "" && was != is {
+	renamed := was != "" && is != "" && was != is && c.Old.RoutingGroup == c.New.RoutingGroup
+	if renamed {
+		s.follow(c.Old, &groupstate.RenameUser{User: was, To: is, Now: s.groups.now()}, true)
+	} else if was != "" && was != is {
 		s.follow(c.Old, &groupstate.RemoveUser{User: was, Now: s.groups.now()}, true)
 	}
 	switch {
 	case is == "":
 	case !c.New.Enabled:
 		s.follow(c.New, &groupstate.DisableUser{User: is, Now: s.groups.now()}, true)
-	case was != is || c.Old == nil || !c.Old.Enabled:
+	case was != is && !renamed || c.Old == nil || !c.Old.Enabled:
 		s.follow(c.New, &groupstate.EnableUser{User: is, Now: s.groups.now()}, false)
+	case renamed:
 	case c.Password:
 		s.life.Go("end of sessions", func(ctx context.Context) error {
 			s.gate.DropUser(is)

@@ -27,6 +27,9 @@ func (s *Service) Observe(state *groupstate.State, events []any) {
 			s.doors.look(state, e.User)
 		case groupstate.UserRemoved:
 			s.doors.look(state, e.User)
+		case groupstate.UserRenamed:
+			s.doors.look(state, e.From)
+			s.doors.look(state, e.To)
 		}
 	}
 }

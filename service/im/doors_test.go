@@ -135,8 +135,13 @@ func TestDoorsFollowTheGroup(t *testing.T) {
 		t.Errorf("after a takeover %d users have blocked somebody", n)
 	}
 
-	w.apply(&groupstate.RemoveUser{User: carol})
+	const carolMay = uc.UserURI("sip:carol.may@example.test")
+	shut(true, carol, alice)
+	w.apply(&groupstate.RenameUser{User: carol, To: carolMay})
 	shut(false, carol, alice)
+	shut(true, carolMay, alice)
+	w.apply(&groupstate.RemoveUser{User: carolMay})
+	shut(false, carolMay, alice)
 	w.apply(&groupstate.EnableUser{User: carol})
 	shut(false, carol, alice)
 	w.block(bob, groupstate.MemberChange{Remove: true, Member: access.Member{Type: access.Domain, Value: "example.test"}})

@@ -490,6 +490,9 @@ func TestForcedSignOut(t *testing.T) {
 		"signed out": {func(s *server) { s.r.SignOut(t.Context(), alice, "") }, "unregistered", "4140;"},
 		"disabled":   {func(s *server) { s.g.Propose(t.Context(), &groupstate.DisableUser{User: alice}) }, "rejected", "4141;"},
 		"removed":    {func(s *server) { s.g.Propose(t.Context(), &groupstate.RemoveUser{User: alice}) }, "rejected", "4141;"},
+		"renamed": {func(s *server) {
+			s.g.Propose(t.Context(), &groupstate.RenameUser{User: alice, To: "sip:alice.may@example.test"})
+		}, "unregistered", "4140;"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, nil)

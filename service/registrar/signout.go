@@ -41,6 +41,10 @@ func farewellOf(e groupstate.Unbound, events []any) *farewell {
 			if o.User == e.User {
 				f.word, f.diag, f.text = "rejected", diagDisabled, "User is no longer enabled for SIP"
 			}
+		case groupstate.UserRenamed:
+			if o.From == e.User {
+				f.text = "The SIP address of the user has changed"
+			}
 		}
 	}
 	return f
