@@ -231,7 +231,7 @@ func (p pool) Endpoints(ctx context.Context, user uc.UserURI) ([]cmdlet.Endpoint
 	for _, b := range bindings {
 		out = append(out, cmdlet.Endpoint{
 			ID: b.Endpoint, Contact: b.Contact, Server: b.Flow.Server, Transport: b.Flow.Transport, Remote: b.Flow.Remote.String(),
-			UserAgent: b.UserAgent, Registered: time.UnixMilli(b.Since), Expires: time.UnixMilli(b.Expires), Connected: !b.Detached && b.Flow.Epoch == p.epoch,
+			UserAgent: b.UserAgent, Registered: time.UnixMilli(b.Since), Expires: time.UnixMilli(b.Expires), Connected: !b.Detached && (b.Flow.Epoch == p.epoch || b.Flow.Transport == "udp"),
 		})
 	}
 	return out, nil
