@@ -1,8 +1,10 @@
 package replica
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"sync"
 	"testing"
@@ -120,26 +122,32 @@ func TestFeedHoldsTheLogUpToABound(t *testing.T) {
 	if st := g.Status(); st.FirstIndex > st.Feeds["slow"]+1 {
 		t.Errorf("the log begins at %d, the feed stands at %d", st.FirstIndex, st.Feeds["slow"])
 	}
-	for _, cmd := range series("e", 180, 500) {
-		propose(t, g, cmd)
+	end := 180 // a log goes on without the feed when snapshots come, and those with work
+	for ; end < 500 || g.Status().FirstIndex <= 200; end++ {
+		propose(t, g, fmt.Sprintf("e%d", end))
 	}
-	await(t, "the log to go on without the feed", func() bool { return g.Status().FirstIndex > 200 })
 	closeHost(t, h)
 
 	h = open(t, cfg)
 	g, _ = start(t, h, 1)
 	k = &taker{}
 	attach(t, g, "slow", k)
-	await(t, "the feed to reach the end", func() bool { got := k.taken(); return len(got) > 0 && got[len(got)-1] == "e499" })
+	await(t, "the feed to reach the end", func() bool { got := k.taken(); return len(got) > 0 && got[len(got)-1] == fmt.Sprintf("e%d", end-1) })
 	closeHost(t, h)
-	if len(k.lost) != 1 {
-		t.Fatalf("lost %v, want one mark", k.lost)
+	if len(k.lost) == 0 || k.lost[0].From != 12 {
+		t.Fatalf("lost %v, want a mark that begins behind the ten that were taken", k.lost)
 	}
-	if got, want := k.got, series("e", 500-len(k.got), 500); !slices.Equal(got, want) {
-		t.Errorf("after the mark came %q", got)
+	// A reader that is slower than the replay may be marked more than once. Every
+	// event is either marked or taken, in order.
+	if !slices.IsSorted(k.index) || !slices.IsSortedFunc(k.lost, func(a, b Lost) int { return cmp.Compare(a.From, b.From) }) {
+		t.Errorf("taken at %v, lost %v", k.index, k.lost)
 	}
-	if k.lost[0].To+1 > k.index[0] || k.lost[0].From > k.lost[0].To {
-		t.Errorf("mark %+v before %d", k.lost[0], k.index[0])
+	for i := 10; i < end; i++ {
+		at := uint64(i) + 2 // behind the first entry of the term
+		lost := slices.ContainsFunc(k.lost, func(l Lost) bool { return l.From <= at && at <= l.To })
+		if taken := slices.Contains(k.got, fmt.Sprintf("e%d", i)); taken == lost {
+			t.Errorf("e%d at %d: taken %v, lost %v", i, at, taken, lost)
+		}
 	}
 }
 
