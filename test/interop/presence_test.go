@@ -1,6 +1,7 @@
 package interop
 
 import (
+	"fmt"
 	"testing"
 
 	"trivet/test/peer/pidgin"
@@ -26,8 +27,8 @@ func TestEveryStateBothWays(t *testing.T) {
 func TestIdle(t *testing.T) {
 	t.Parallel()
 	a, b := friends(t, Start(t))
-	settle(t, a, b)
-	for range 2 {
+	for i := range 2 {
+		settle(t, a, b, fmt.Sprintf("settled %d", i))
 		a.Rest(t)
 		b.AwaitStatus(t, alice, pidgin.Away)
 		a.Wake(t)
@@ -37,13 +38,16 @@ func TestIdle(t *testing.T) {
 	b.AwaitStatus(t, alice, pidgin.Busy)
 }
 
-// settle returns when alice's client has published once and knows it: a change in
-// the middle of its first publication is one that it takes back by itself.
-func settle(t *testing.T, a, b *pidgin.Client) {
+// settle returns when alice's client has published and has read the answer: it
+// takes a change that it makes before that back by itself, when the answer comes.
+// What bob writes to it comes behind the answer, on the same connection.
+func settle(t *testing.T, a, b *pidgin.Client, text string) {
 	t.Helper()
 	for _, status := range []string{pidgin.Busy, pidgin.Available} {
 		a.SetStatus(t, status, "")
 		b.AwaitStatus(t, alice, status)
+		b.Send(t, alice, text+" "+status)
+		a.Received(t, bob, text+" "+status)
 	}
 }
 
