@@ -40,6 +40,7 @@ const (
 // Config of a client.
 type Config struct {
 	Addr     string      // "host:port" of the server
+	From     net.Addr    // where to connect from, a *net.TCPAddr; nil = the system chooses
 	TLS      *tls.Config // nil = TCP without TLS
 	User     uc.UserURI
 	Login    string // "" = the address without "sip:"
@@ -84,7 +85,7 @@ func Dial(ctx context.Context, cfg Config) (*Client, error) {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	dialer := &net.Dialer{}
+	dialer := &net.Dialer{LocalAddr: cfg.From}
 	conn, err := dialer.DialContext(ctx, "tcp", cfg.Addr)
 	if err != nil {
 		return nil, fault.Newf(fault.Unavailable, op, "no connection to %s: %v", cfg.Addr, cause(err)).Because(err)
