@@ -2,34 +2,44 @@ package cmdlet
 
 import (
 	"context"
+	"slices"
 
 	"trivet/rule/directory"
 )
 
 // SetUser changes properties of a user; those not given stay.
 type SetUser struct {
-	Identity               string  `param:"required,pos=1" help:"The user"`
-	Enabled                *bool   `help:"Whether the user may sign in; $false ends its sessions and keeps its data"`
-	SipAddress             *string `help:"New address"`
-	DisplayName            *string `help:"Name shown to others"`
-	FirstName              *string `help:"First name"`
-	LastName               *string `help:"Last name"`
-	UserPrincipalName      *string `help:"Sign-in name"`
-	SamAccountName         *string `help:"Short account name"`
-	WindowsEmailAddress    *string `help:"E-mail address"`
-	Title                  *string `help:"Title"`
-	Company                *string `help:"Company"`
-	Department             *string `help:"Department"`
-	Office                 *string `help:"Office"`
-	Phone                  *string `help:"Work phone"`
-	MobilePhone            *string `help:"Mobile phone"`
-	HomePhone              *string `help:"Home phone"`
-	OtherPhone             *string `help:"Other phone"`
-	LineURI                *string `help:"Phone line, tel:+14255550100;ext=100; $null removes it"`
-	EnterpriseVoiceEnabled *bool   `help:"Whether the user makes calls by Enterprise Voice"`
-	AudioVideoDisabled     *bool   `help:"Whether audio and video are off"`
-	EnabledForFederation   *bool   `help:"Whether the user talks to partners"`
-	PassThru               bool    `help:"Show the user afterwards"`
+	Identity               string    `param:"required,pos=1" help:"The user"`
+	Enabled                *bool     `help:"Whether the user may sign in; $false ends its sessions and keeps its data"`
+	SipAddress             *string   `help:"New address"`
+	DisplayName            *string   `help:"Name shown to others"`
+	FirstName              *string   `help:"First name"`
+	LastName               *string   `help:"Last name"`
+	UserPrincipalName      *string   `help:"Sign-in name"`
+	SamAccountName         *string   `help:"Short account name"`
+	WindowsEmailAddress    *string   `help:"E-mail address"`
+	Title                  *string   `help:"Title"`
+	Company                *string   `help:"Company"`
+	Department             *string   `help:"Department"`
+	Office                 *string   `help:"Office"`
+	Phone                  *string   `help:"Work phone"`
+	MobilePhone            *string   `help:"Mobile phone"`
+	HomePhone              *string   `help:"Home phone"`
+	OtherPhone             *string   `help:"Other phone"`
+	IPPhone                *string   `help:"IP phone"`
+	LineURI                *string   `help:"Phone line, tel:+14255550100;ext=100; $null removes it"`
+	MailNickname           *string   `help:"Alias by which the user is found"`
+	ProxyAddresses         *[]string `help:"Further addresses, like smtp:al@example.test; they replace those there are"`
+	Country                *string   `help:"Country"`
+	City                   *string   `help:"City"`
+	State                  *string   `help:"State or province"`
+	Description            *string   `help:"Description"`
+	Manager                *string   `help:"The manager, a user of the directory"`
+	HideFromAddressLists   *bool     `help:"Whether the user is kept out of searches and address books"`
+	EnterpriseVoiceEnabled *bool     `help:"Whether the user makes calls by Enterprise Voice"`
+	AudioVideoDisabled     *bool     `help:"Whether audio and video are off"`
+	EnabledForFederation   *bool     `help:"Whether the user talks to partners"`
+	PassThru               bool      `help:"Show the user afterwards"`
 }
 
 var setUser = Cmdlet{
@@ -42,6 +52,9 @@ var setUser = Cmdlet{
 func (p *SetUser) Run(ctx context.Context, c *Call) error {
 	u, err := c.subject(ctx, p.Identity)
 	if err != nil {
+		return err
+	}
+	if p.Manager, err = c.manager(ctx, p.Manager); err != nil {
 		return err
 	}
 	trial := u
@@ -76,14 +89,21 @@ func (p *SetUser) edit(c *Call, u *directory.User) error {
 		{p.Phone, func(u *directory.User) *string { return &u.Phone }}, {p.MobilePhone, func(u *directory.User) *string { return &u.MobilePhone }},
 		{p.HomePhone, func(u *directory.User) *string { return &u.HomePhone }}, {p.OtherPhone, func(u *directory.User) *string { return &u.OtherPhone }},
 		{p.LineURI, func(u *directory.User) *string { return &u.LineURI }},
+		{p.IPPhone, func(u *directory.User) *string { return &u.IPPhone }}, {p.MailNickname, func(u *directory.User) *string { return &u.MailNickname }},
+		{p.Country, func(u *directory.User) *string { return &u.Country }}, {p.City, func(u *directory.User) *string { return &u.City }},
+		{p.State, func(u *directory.User) *string { return &u.State }}, {p.Description, func(u *directory.User) *string { return &u.Description }},
+		{p.Manager, func(u *directory.User) *string { return &u.Manager }},
 	})
 	for _, s := range []struct{ given, at *bool }{
 		{p.Enabled, &u.Enabled}, {p.EnterpriseVoiceEnabled, &u.EnterpriseVoiceEnabled},
-		{p.AudioVideoDisabled, &u.AudioVideoDisabled}, {p.EnabledForFederation, &u.EnabledForFederation},
+		{p.AudioVideoDisabled, &u.AudioVideoDisabled}, {p.EnabledForFederation, &u.EnabledForFederation}, {p.HideFromAddressLists, &u.HideFromAddressLists},
 	} {
 		if s.given != nil {
 			*s.at = *s.given
 		}
+	}
+	if p.ProxyAddresses != nil {
+		u.ProxyAddresses = slices.Clone(*p.ProxyAddresses)
 	}
 	if p.SipAddress == nil {
 		return nil

@@ -29,7 +29,16 @@ type userRow struct {
 	MobilePhone              string
 	HomePhone                string
 	OtherPhone               string
+	IPPhone                  string
 	LineURI                  string
+	MailNickname             string
+	ProxyAddresses           []string
+	Country                  string
+	City                     string
+	State                    string
+	Description              string
+	Manager                  string
+	HideFromAddressLists     bool
 	Enabled                  bool
 	EnabledForRichPresence   bool
 	EnabledForFederation     bool
@@ -39,7 +48,12 @@ type userRow struct {
 	RegistrarPool            uc.PoolFQDN
 	HomeServer               string
 	RoutingGroupId           uc.GroupID
+	ClientPolicy             string
+	PresencePolicy           string
+	ConferencingPolicy       string
 	AdminRoles               []string
+	Source                   string
+	SourceID                 string
 	Guid                     string
 	WhenCreated              time.Time
 	WhenChanged              time.Time
@@ -50,20 +64,28 @@ type userRow struct {
 var userTable = []string{"DisplayName", "SipAddress", "Enabled", "RegistrarPool"}
 
 func rowOf(u directory.User) userRow {
-	roles := u.AdminRoles
-	if roles == nil {
-		roles = []string{}
-	}
 	return userRow{
 		Identity: u.UserPrincipalName, SipAddress: u.SipAddress, UserPrincipalName: u.UserPrincipalName, SamAccountName: u.SamAccountName,
 		DisplayName: u.DisplayName, FirstName: u.FirstName, LastName: u.LastName, WindowsEmailAddress: u.WindowsEmailAddress,
 		Title: u.Title, Company: u.Company, Department: u.Department, Office: u.Office,
-		Phone: u.Phone, MobilePhone: u.MobilePhone, HomePhone: u.HomePhone, OtherPhone: u.OtherPhone, LineURI: u.LineURI,
+		Phone: u.Phone, MobilePhone: u.MobilePhone, HomePhone: u.HomePhone, OtherPhone: u.OtherPhone, IPPhone: u.IPPhone, LineURI: u.LineURI,
+		MailNickname: u.MailNickname, ProxyAddresses: filled(u.ProxyAddresses), Country: u.Country, City: u.City, State: u.State,
+		Description: u.Description, Manager: u.Manager, HideFromAddressLists: u.HideFromAddressLists,
 		Enabled: u.Enabled, EnabledForRichPresence: u.EnabledForRichPresence, EnabledForFederation: u.EnabledForFederation,
 		EnabledForInternetAccess: u.EnabledForInternet, EnterpriseVoiceEnabled: u.EnterpriseVoiceEnabled, AudioVideoDisabled: u.AudioVideoDisabled,
-		RegistrarPool: u.RegistrarPool, HomeServer: u.HomeServer, RoutingGroupId: u.RoutingGroup, AdminRoles: roles,
+		RegistrarPool: u.RegistrarPool, HomeServer: u.HomeServer, RoutingGroupId: u.RoutingGroup,
+		ClientPolicy: u.ClientPolicy, PresencePolicy: u.PresencePolicy, ConferencingPolicy: u.ConferencingPolicy,
+		AdminRoles: filled(u.AdminRoles), Source: u.Source, SourceID: u.SourceID,
 		Guid: u.GUID, WhenCreated: u.WhenCreated, WhenChanged: u.WhenChanged,
 	}
+}
+
+// filled is list, never null in JSON.
+func filled(list []string) []string {
+	if list == nil {
+		return []string{}
+	}
+	return list
 }
 
 // label is the name of a user in plans and in the audit.
@@ -120,6 +142,20 @@ func (c *Call) pool(text string) (uc.PoolFQDN, error) {
 func (c *Call) home(u *directory.User, a uc.UserURI, pool uc.PoolFQDN) {
 	u.SipAddress, u.RegistrarPool, u.HomeServer = a, pool, c.Deployment.Pool().HomeServer()
 	u.Enabled, u.EnabledForRichPresence, u.EnabledForInternet, u.EnabledForFederation = true, true, true, true
+}
+
+// manager reads a -Manager: somebody of the directory, or nobody. What is stored
+// is the SIP address, or the GUID of one who has none.
+func (c *Call) manager(ctx context.Context, given *string) (*string, error) {
+	if given == nil || *given == "" {
+		return given, nil
+	}
+	m, err := c.Deployment.Users().Find(ctx, *given)
+	if fault.Is(err, fault.NotFound) {
+		return nil, wrong("Manager", "needs a user of the directory, not %q", clip(*given))
+	}
+	who := or(string(m.SipAddress), m.GUID)
+	return &who, err
 }
 
 // detail is a text property that is set when it was given.

@@ -47,6 +47,7 @@ var fields = []Field{
 	text("MobilePhone", 64, func(u *User) *string { return &u.MobilePhone }),
 	text("HomePhone", 64, func(u *User) *string { return &u.HomePhone }),
 	text("OtherPhone", 64, func(u *User) *string { return &u.OtherPhone }),
+	text("IPPhone", 64, func(u *User) *string { return &u.IPPhone }),
 	text("LineURI", 128, func(u *User) *string { return &u.LineURI }),
 	flag("Enabled", func(u *User) *bool { return &u.Enabled }),
 	flag("EnabledForRichPresence", func(u *User) *bool { return &u.EnabledForRichPresence }),
@@ -58,6 +59,19 @@ var fields = []Field{
 	text("HomeServer", 256, func(u *User) *string { return &u.HomeServer }),
 	{Name: "RoutingGroupId", Get: func(u *User) string { return strconv.FormatUint(uint64(u.RoutingGroup), 10) }},
 	{Name: "AdminRoles", Get: func(u *User) string { return strings.Join(u.AdminRoles, ",") }},
+	text("MailNickname", 64, func(u *User) *string { return &u.MailNickname }),
+	text("Country", 128, func(u *User) *string { return &u.Country }),
+	text("City", 128, func(u *User) *string { return &u.City }),
+	text("State", 128, func(u *User) *string { return &u.State }),
+	text("Description", 1024, func(u *User) *string { return &u.Description }),
+	text("Manager", 456, func(u *User) *string { return &u.Manager }),
+	{Name: "ProxyAddresses", Get: func(u *User) string { return strings.Join(u.ProxyAddresses, ",") }},
+	flag("HideFromAddressLists", func(u *User) *bool { return &u.HideFromAddressLists }),
+	text("ClientPolicy", 256, func(u *User) *string { return &u.ClientPolicy }),
+	text("PresencePolicy", 256, func(u *User) *string { return &u.PresencePolicy }),
+	text("ConferencingPolicy", 256, func(u *User) *string { return &u.ConferencingPolicy }),
+	text("Source", 64, func(u *User) *string { return &u.Source }),
+	text("SourceID", 128, func(u *User) *string { return &u.SourceID }),
 }
 
 // FieldNamed returns the property called name, in any case. LineUri and Identity

@@ -32,7 +32,21 @@ type User struct {
 	MobilePhone         string
 	HomePhone           string
 	OtherPhone          string
+	IPPhone             string
 	LineURI             string // "tel:+14255550100;ext=100", unique
+	MailNickname        string // the alias, mostly the part of the mail address before the @
+	Country             string
+	City                string
+	State               string
+	Description         string
+	// Manager is the SIP address of the manager, the GUID of one without an
+	// address. The store follows changes of either.
+	Manager string
+	// ProxyAddresses are further addresses as "type:address", like
+	// "smtp:al@example.test", sorted.
+	ProxyAddresses []string
+	// HideFromAddressLists keeps the user out of searches and address books.
+	HideFromAddressLists bool
 
 	Enabled                bool // may sign in
 	EnabledForRichPresence bool
@@ -46,6 +60,16 @@ type User struct {
 	RoutingGroup  uc.GroupID // 0 without a SipAddress
 
 	AdminRoles []string // sorted; see Roles
+
+	// Tags of the policies granted to the user, "" = the global one.
+	ClientPolicy       string
+	PresencePolicy     string
+	ConferencingPolicy string
+
+	// Source names the directory source that owns the user, "" = made here.
+	// SourceID is its stable id there, like an objectGUID.
+	Source   string
+	SourceID string
 
 	WhenCreated time.Time
 	WhenChanged time.Time

@@ -35,6 +35,8 @@ func Normalize(u *User) {
 	}
 	slices.Sort(u.AdminRoles)
 	u.AdminRoles = slices.Compact(u.AdminRoles)
+	u.Manager = normalManager(u.Manager)
+	u.ProxyAddresses = normalProxies(u.ProxyAddresses)
 	if u.SipAddress == "" {
 		u.RoutingGroup = 0
 	}
@@ -55,7 +57,7 @@ func Validate(u *User) error {
 			return invalid(f.Name, "text without control characters", s)
 		}
 	}
-	for _, check := range []func(*User) error{checkNames, checkAddresses, checkLine, checkRoles} {
+	for _, check := range []func(*User) error{checkNames, checkAddresses, checkLine, checkRoles, checkManager, checkProxies, checkSource} {
 		if err := check(u); err != nil {
 			return err
 		}

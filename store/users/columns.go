@@ -19,7 +19,7 @@ type row struct {
 	User
 	upnKey, samKey, displayKey string
 	sip, line                  sql.NullString
-	roles                      string
+	roles, proxies             string
 	created, changed           int64
 }
 
@@ -56,6 +56,20 @@ var columns = []column{
 	{"admin_roles", func(r *row) any { return &r.roles }},
 	{"when_created", func(r *row) any { return &r.created }},
 	{"when_changed", func(r *row) any { return &r.changed }},
+	{"ip_phone", func(r *row) any { return &r.IPPhone }},
+	{"mail_nickname", func(r *row) any { return &r.MailNickname }},
+	{"country", func(r *row) any { return &r.Country }},
+	{"city", func(r *row) any { return &r.City }},
+	{"state", func(r *row) any { return &r.State }},
+	{"description", func(r *row) any { return &r.Description }},
+	{"manager", func(r *row) any { return &r.Manager }},
+	{"proxy_addresses", func(r *row) any { return &r.proxies }},
+	{"hidden", func(r *row) any { return &r.HideFromAddressLists }},
+	{"client_policy", func(r *row) any { return &r.ClientPolicy }},
+	{"presence_policy", func(r *row) any { return &r.PresencePolicy }},
+	{"conferencing_policy", func(r *row) any { return &r.ConferencingPolicy }},
+	{"source", func(r *row) any { return &r.Source }},
+	{"source_id", func(r *row) any { return &r.SourceID }},
 }
 
 var (
@@ -74,14 +88,14 @@ var (
 // properties says which property of a user a unique column stands for.
 var properties = map[string]string{
 	"guid": "Guid", "sip_address": "SipAddress", "upn_key": "UserPrincipalName", "sam_key": "SamAccountName", "line_uri": "LineURI",
-	"serial": "Serial",
+	"serial": "Serial", "source": "SourceID",
 }
 
 // pack fills the derived members of r from its User.
 func pack(u User) *row {
 	return &row{
 		User: u, upnKey: fold(u.UserPrincipalName), samKey: fold(u.SamAccountName), displayKey: fold(u.DisplayName),
-		sip: orNull(string(u.SipAddress)), line: orNull(u.LineURI), roles: strings.Join(u.AdminRoles, ","),
+		sip: orNull(string(u.SipAddress)), line: orNull(u.LineURI), roles: strings.Join(u.AdminRoles, ","), proxies: strings.Join(u.ProxyAddresses, "\n"),
 		created: u.WhenCreated.UnixMilli(), changed: u.WhenChanged.UnixMilli(),
 	}
 }
@@ -114,6 +128,9 @@ func (r *row) unpack() User {
 	if r.roles != "" {
 		u.AdminRoles = strings.Split(r.roles, ",")
 	}
+	if r.proxies != "" {
+		u.ProxyAddresses = strings.Split(r.proxies, "\n")
+	}
 	u.WhenCreated, u.WhenChanged = instant(r.created), instant(r.changed)
 	return u
 }
@@ -142,7 +159,7 @@ func constraintColumn(text string) string {
 	_, name, _ := strings.Cut(text, "failed: ")
 	_, name, _ = strings.Cut(name, ".")
 	name, _, _ = strings.Cut(name, " ")
-	return name
+	return strings.TrimSuffix(name, ",")
 }
 
 // exists is the fault for a taken column.

@@ -3,6 +3,7 @@ package users
 import (
 	"context"
 	"database/sql"
+	"slices"
 
 	"github.com/google/uuid"
 
@@ -85,7 +86,7 @@ func (s *SQLite) Update(ctx context.Context, guid string, change func(*User) err
 			return found(op, guid, err)
 		}
 		after = before
-		after.AdminRoles = append([]string(nil), before.AdminRoles...)
+		after.AdminRoles, after.ProxyAddresses = slices.Clone(before.AdminRoles), slices.Clone(before.ProxyAddresses)
 		if err := change(&after); err != nil {
 			return err
 		}
