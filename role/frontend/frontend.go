@@ -22,6 +22,7 @@ import (
 	"trivet/kit/conf"
 	"trivet/kit/life"
 	"trivet/kit/metric"
+	"trivet/kit/sdnotify"
 	"trivet/link/httpd"
 	"trivet/link/pki"
 	"trivet/link/sipauth"
@@ -50,6 +51,7 @@ type server struct {
 	clock   clock.Clock
 	life    *life.Group
 	metrics *metric.Registry
+	manager *sdnotify.Manager // nil = started by hand
 	epoch   uint64
 	fqdn    uc.ServerFQDN
 	began   time.Time
@@ -119,31 +121,46 @@ type Ready struct {
 }
 
 // Run serves until ctx ends, then stops in order. out gets what a person at the
-// terminal wants to read, ending in the line that begins "ready".
+// terminal wants to read, ending in the line that begins "ready". A service manager
+// that started the process is told how it goes.
 func Run(ctx context.Context, set conf.Settings, log *slog.Logger, out io.Writer) error {
-	return Serve(ctx, set, log, out, func(Ready) {})
+	s := newServer(ctx, set, log)
+	s.manager = sdnotify.Open(log)
+	return s.serve(ctx, out, func(Ready) {})
 }
 
-// Serve is Run that also calls ready, which may not block, once the server runs.
+// Serve is Run that also calls ready, which may not block, once the server runs,
+// and that tells no service manager.
 func Serve(ctx context.Context, set conf.Settings, log *slog.Logger, out io.Writer, ready func(Ready)) error {
+	return newServer(ctx, set, log).serve(ctx, out, ready)
+}
+
+func newServer(ctx context.Context, set conf.Settings, log *slog.Logger) *server {
 	s := &server{set: set, log: log, clock: clock.Real{}, metrics: metric.New(), fqdn: uc.ServerFQDN(set.FQDN), began: time.Now()}
 	s.life = life.New(context.WithoutCancel(ctx), log)
+	return s
+}
+
+func (s *server) serve(ctx context.Context, out io.Writer, ready func(Ready)) error {
 	err := s.start(ctx)
-	if err == nil && set.Demo {
+	if err == nil && s.set.Demo {
 		err = s.makeDemo(ctx, out)
 	}
 	if err == nil {
 		s.announce(out)
+		s.manager.Ready("serving " + s.set.FQDN)
+		s.watch()
 		ready(Ready{TLS: s.sipTLS, TCP: s.sipTCP, UDP: s.sipUDP, WS: s.sipWS, WSS: s.sipWSS, HTTPS: s.https, Routes: s.mux.Rows()})
 		select {
 		case <-ctx.Done():
-			log.Info("stopping")
+			s.log.Info("stopping")
 		case <-s.life.Context().Done():
 			err = context.Cause(s.life.Context())
 		case <-s.host.Broken():
 			err = s.host.Err()
 		}
 	}
+	s.manager.Stopping()
 	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
 	defer cancel()
 	return errors.Join(err, s.life.Stop(stop))
@@ -154,6 +171,7 @@ func (s *server) start(ctx context.Context) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
+		s.manager.Status("starting: " + st.name)
 		begin := time.Now()
 		if err := st.do(ctx); err != nil {
 			return fault.Wrap("frontend.start "+st.name, err)

@@ -3,14 +3,10 @@ package frontend
 import (
 	"context"
 	"testing"
-	"time"
 
 	"trivet/fault"
-	"trivet/kit/clock"
 	"trivet/kit/conf"
-	"trivet/kit/life"
 	"trivet/kit/log"
-	"trivet/kit/metric"
 	"trivet/rule/directory"
 	"trivet/rule/groupstate"
 	"trivet/store/users"
@@ -30,8 +26,7 @@ func run(t *testing.T, data string) (s *server, stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s = &server{set: set, log: log.Discard(), clock: clock.Real{}, metrics: metric.New(), fqdn: uc.ServerFQDN(set.FQDN), began: time.Now()}
-	s.life = life.New(context.Background(), s.log)
+	s = newServer(context.Background(), set, log.Discard())
 	running := true
 	stop = func() {
 		t.Helper()
