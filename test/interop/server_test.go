@@ -14,6 +14,7 @@ import (
 
 	"trivet/test/peer/baresip"
 	"trivet/test/peer/child"
+	"trivet/test/peer/linphone"
 	"trivet/test/peer/loopback"
 	"trivet/test/peer/pidgin"
 	"trivet/test/peer/sipp"
@@ -149,6 +150,12 @@ func (s *Server) Phone(who, transport string) baresip.Account {
 		a.Server, a.CA = s.at(5061), s.ca()
 	}
 	return a
+}
+
+// Softphone is what linphone needs to register somebody.
+func (s *Server) Softphone(who, transport string) linphone.Account {
+	name, _, _ := strings.Cut(mailbox(who), "@")
+	return linphone.Account{User: name, Domain: domain, Password: s.passwords[who], Server: s.at(5060), Transport: transport}
 }
 
 // SIPp is what SIPp needs to register somebody.

@@ -2,11 +2,13 @@ package interop
 
 import (
 	"os"
+	"slices"
 	"strings"
 	"testing"
 
 	"trivet/test/peer/baresip"
 	"trivet/test/peer/krb5"
+	"trivet/test/peer/linphone"
 	"trivet/test/peer/pidgin"
 	"trivet/test/peer/sipp"
 )
@@ -98,6 +100,24 @@ func TestPlainClientRegisters(t *testing.T) {
 			}
 		})
 	}
+}
+
+// linphone knows MD5, too, and is offered both.
+func TestPhoneRegistersWithSHA256(t *testing.T) {
+	t.Parallel()
+	s := Start(t)
+	for _, transport := range []string{"udp", "tcp"} {
+		t.Run(transport, func(t *testing.T) {
+			phone := linphone.Start(t, s.Softphone(alice, transport)).Registered(t)
+			if got := phone.Algorithms(); !slices.Equal(got, []string{"SHA-256"}) {
+				t.Errorf("credentials with %v, want SHA-256", got)
+			}
+			phone.Unregister(t)
+		})
+	}
+	wrong := s.Softphone(alice, "tcp")
+	wrong.Password = "wrong" + wrong.Password
+	linphone.Start(t, wrong).Refused(t)
 }
 
 // refusal is what a client is told when it signs in with the account.

@@ -28,7 +28,7 @@ import (
 )
 
 // Patience is how long the methods wait for the phone.
-const Patience = 30 * time.Second
+const Patience = 60 * time.Second
 
 // Account is who registers, where, and whom the phone knows.
 type Account struct {
