@@ -199,9 +199,7 @@ func (c *Client) Info(t testing.TB, who string) Event {
 // company, country, and returns the rows found.
 func (c *Client) Search(t testing.TB, fields ...string) (rows []Event) {
 	t.Helper()
-	c.must(t, "action", "label", "Contact search...")
-	ask := c.AwaitEvent(t, "request")
-	c.must(t, "answer", append([]string{"request", ask["request"]}, fields...)...)
+	c.fill(t, "Contact search...", fields...)
 	end := c.Await(t, "end of the search", func(e Event) bool { return e.Name() == "search-done" || e.Name() == "notify" })
 	if end.Name() == "notify" { // nothing found
 		return nil

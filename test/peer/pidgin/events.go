@@ -18,6 +18,8 @@ import (
 //	group-added  group-removed  group-renamed (group, was)
 //	self-status (status, message)  added-by (who, alias)
 //	im-received (who, text, html)  im-sent  im-failed  im-info (who, text)  typing (who, state)
+//	chat-joined  chat-left  chat-message (chat, who, text)  chat-failed  chat-info (chat, text)
+//	chat-user-joined  chat-user-left  chat-user-changed (chat, who, leader)  buddy-photo (who, photo)
 //	notify (title, primary, text)  request (request, title, primary, text, choices)
 //	user-info (who, …)  search-result  search-done
 type Event map[string]string

@@ -29,10 +29,10 @@ import (
 	"trivet/test/peer/need"
 )
 
-// Patience is how long the methods wait for the client unless told otherwise. It
-// covers the 10 s for which the plugin holds an invitation when its user has
-// several endpoints.
-const Patience = 30 * time.Second
+// Patience is how long the methods wait for the client. It covers the 10 s for
+// which the plugin holds an invitation when its user has several endpoints, and a
+// machine that is busy with something else.
+const Patience = 60 * time.Second
 
 // Account is who signs in, from which machine, and what that machine knows.
 type Account struct {

@@ -15,6 +15,7 @@ type Buddy struct {
 	Status, Message string // status id, and the words beside it: see Note
 	Title, Email    string // from the contact card
 	Company         string
+	Photo           string // SHA-256 of the picture in hexadecimal digits; "" without one
 	Idle, Blocked   bool
 }
 
@@ -79,15 +80,7 @@ func (r Roster) In(who string) (groups []string) {
 func (c *Client) Roster(t testing.TB) (r Roster) {
 	t.Helper()
 	id := c.must(t, "buddies")
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	kept := 0
-	for i, e := range c.events { // a snapshot is no history: its events do not stay
-		if e["id"] != id {
-			c.events[kept], c.taken[kept] = e, c.taken[i]
-			kept++
-			continue
-		}
+	for _, e := range c.snapshot(id) {
 		switch e.Name() {
 		case "group":
 			r.Groups = append(r.Groups, e["group"])
@@ -95,12 +88,29 @@ func (c *Client) Roster(t testing.TB) (r Roster) {
 			r.Buddies = append(r.Buddies, Buddy{
 				Who: e["who"], Group: e["group"], Alias: e["alias"], ServerAlias: e["server_alias"],
 				Status: e["status"], Message: e["message"], Title: e["title"], Email: e["email"], Company: e["company"],
-				Idle: e["idle"] != "", Blocked: e["blocked"] != "",
+				Photo: e["photo"], Idle: e["idle"] != "", Blocked: e["blocked"] != "",
 			})
 		}
 	}
-	c.events, c.taken = c.events[:kept], c.taken[:kept]
 	return r
+}
+
+// snapshot takes the events of a command, its end among them, out of the history:
+// a snapshot is none, and may be taken often.
+func (c *Client) snapshot(id string) (events []Event) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	kept := 0
+	for i, e := range c.events {
+		if e["id"] == id {
+			events = append(events, e)
+			continue
+		}
+		c.events[kept], c.taken[kept] = e, c.taken[i]
+		kept++
+	}
+	c.events, c.taken = c.events[:kept], c.taken[:kept]
+	return events
 }
 
 // quiet is how long the list is left alone when nothing happens: some changes,

@@ -9,6 +9,7 @@
  *   sax.c      the repair of libxml2
  *   report.c   what happens in libpurple, as events
  *   ask.c      dialogs that wait for an answer
+ *   chat.c     conferences
  *   obey.c     commands
  */
 #ifndef DRIVER_H
@@ -34,13 +35,25 @@ void report_connect(void);
 /* One event: its name, then pairs of key and value up to NULL. A pair without a value is left out. */
 void report(const char *event, ...) G_GNUC_NULL_TERMINATED;
 void report_buddy(const char *event, PurpleBuddy *buddy, const char *key, const char *value);
+/* What a reader sees of a message, to be freed. */
+char *plain(const char *html);
 
 /* ask.c */
 void ask_setup(gboolean trust_any_certificate);
 const char *ask_answer(JsonObject *command);
 
+/* chat.c: what happens, and commands, each of which returns why not, or NULL */
+void chat_connect(void);
+const char *chat_list(JsonObject *command);
+const char *chat_send(JsonObject *command);
+const char *chat_invite(JsonObject *command);
+const char *chat_leave(JsonObject *command);
+const char *chat_menu(JsonObject *command);
+
 /* obey.c */
 void obey(const char *line);
+/* Chooses the entry that the command's "path" leads to, and frees the menu. FALSE if there is none. */
+gboolean menu_choose(GList *menu, PurpleBlistNode *node, JsonObject *command);
 
 /* The string a command or the settings have under key, or NULL. */
 const char *given(JsonObject *object, const char *key);

@@ -252,24 +252,26 @@ static void menu_free(gpointer p)
 		purple_menu_action_free(p);
 }
 
+gboolean menu_choose(GList *menu, PurpleBlistNode *node, JsonObject *command)
+{
+	const char *labels = given(command, "path");
+	char **path = g_strsplit(labels ? labels : "", "/", -1);
+	PurpleMenuAction *action = entry(menu, path, given(command, "id"));
+
+	if (action && action->callback)
+		((void (*)(PurpleBlistNode *, gpointer))action->callback)(node, action->data);
+	g_list_free_full(menu, menu_free);
+	g_strfreev(path);
+	return action != NULL;
+}
+
 static const char *do_menu(Command *c)
 {
 	PurpleBuddy *b = c->who ? buddy(c, "group") : NULL;
-	char **path = g_strsplit(arg(c, "path") ? arg(c, "path") : "", "/", -1);
-	PurpleMenuAction *action;
-	GList *menu;
 
-	if (!b || !c->server) {
-		g_strfreev(path);
+	if (!b || !c->server)
 		return "no such buddy, or not connected";
-	}
-	menu = plugin()->blist_node_menu(PURPLE_BLIST_NODE(b));
-	action = entry(menu, path, arg(c, "id"));
-	if (action && action->callback)
-		((void (*)(PurpleBlistNode *, gpointer))action->callback)(PURPLE_BLIST_NODE(b), action->data);
-	g_list_free_full(menu, menu_free);
-	g_strfreev(path);
-	return action ? NULL : "no such entry";
+	return menu_choose(plugin()->blist_node_menu(PURPLE_BLIST_NODE(b)), PURPLE_BLIST_NODE(b), c->args) ? NULL : "no such entry";
 }
 
 /* An entry of the account's own menu, such as "Contact search...". */
@@ -351,6 +353,12 @@ static const char *do_get_info(Command *c)
 
 static const char *do_answer(Command *c) { return ask_answer(c->args); }
 
+static const char *do_chats(Command *c) { return chat_list(c->args); }
+static const char *do_chat_send(Command *c) { return chat_send(c->args); }
+static const char *do_chat_invite(Command *c) { return chat_invite(c->args); }
+static const char *do_chat_leave(Command *c) { return chat_leave(c->args); }
+static const char *do_chat_menu(Command *c) { return chat_menu(c->args); }
+
 /* ---- the table ---- */
 
 static const struct {
@@ -368,6 +376,9 @@ static const struct {
 	{ "action", do_action },             { "answer", do_answer },
 	{ "send_im", do_send_im },           { "typing", do_typing },
 	{ "close", do_close },               { "get_info", do_get_info },
+	{ "chats", do_chats },               { "chat_send", do_chat_send },
+	{ "chat_invite", do_chat_invite },   { "chat_leave", do_chat_leave },
+	{ "chat_menu", do_chat_menu },
 };
 
 static const char *run(Command *c, const char *name)

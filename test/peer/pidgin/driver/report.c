@@ -59,6 +59,17 @@ static void put_status(JsonObject *event, PurpleStatus *status)
 	g_free(text);
 }
 
+/* The hash of the picture in hexadecimal digits tells it from others. */
+static void put_photo(JsonObject *event, PurpleBuddyIcon *photo)
+{
+	gsize size = 0;
+	gconstpointer bytes = photo ? purple_buddy_icon_get_data(photo, &size) : NULL;
+	char *hash = bytes ? g_compute_checksum_for_data(G_CHECKSUM_SHA256, bytes, size) : NULL;
+
+	put(event, "photo", hash);
+	g_free(hash);
+}
+
 void report_buddy(const char *name, PurpleBuddy *buddy, const char *key, const char *value)
 {
 	JsonObject *event = json_object_new();
@@ -75,6 +86,7 @@ void report_buddy(const char *name, PurpleBuddy *buddy, const char *key, const c
 	put(event, "company", purple_blist_node_get_string(PURPLE_BLIST_NODE(buddy), "company"));
 	put(event, "blocked", purple_privacy_check(self, purple_buddy_get_name(buddy)) ? NULL : "yes");
 	put(event, "idle", purple_presence_is_idle(presence) ? "yes" : NULL);
+	put_photo(event, purple_buddy_get_icon(buddy));
 	put_status(event, purple_presence_get_active_status(presence));
 	put(event, key, value);
 	send_event(event);
@@ -152,6 +164,7 @@ static void status_changed(PurpleBuddy *b, PurpleStatus *was, PurpleStatus *is)
 /* libpurple tells coming and going apart from other changes; a watcher of events need not. */
 static void came_or_went(PurpleBuddy *b) { report_buddy("buddy-status-changed", b, NULL, NULL); }
 static void idle_changed(PurpleBuddy *b) { report_buddy("buddy-status-changed", b, NULL, NULL); }
+static void photo_changed(PurpleBuddy *b) { report_buddy("buddy-photo", b, NULL, NULL); }
 static void buddy_added(PurpleBuddy *b) { report_buddy("buddy-added", b, NULL, NULL); }
 static void buddy_removed(PurpleBuddy *b) { report_buddy("buddy-removed", b, NULL, NULL); }
 
@@ -209,8 +222,8 @@ static PurpleAccountUiOps account_ops = { .notify_added = added_by, .request_add
 
 /* ---- conversations ---- */
 
-/* What a reader sees of a message: line ends are line ends, whether they came as such or as markup. */
-static char *plain(const char *html)
+/* Line ends are line ends, whether they came as such or as markup. */
+char *plain(const char *html)
 {
 	char *with_breaks = purple_strdup_withhtml(html); /* turns line ends into <br>, drops carriage returns */
 	char *text = purple_markup_strip_html(with_breaks);
@@ -230,9 +243,10 @@ static void received(PurpleAccount *account, char *from, char *html)
 
 static void written(PurpleConversation *c, const char *who, const char *alias, const char *html, PurpleMessageFlags flags, time_t at)
 {
-	const char *event = flags & PURPLE_MESSAGE_ERROR    ? "im-failed"
-	                    : flags & PURPLE_MESSAGE_SYSTEM ? "im-info"
-	                    : flags & PURPLE_MESSAGE_SEND   ? "im-sent"
+	gboolean chat = purple_conversation_get_type(c) == PURPLE_CONV_TYPE_CHAT;
+	const char *event = flags & PURPLE_MESSAGE_ERROR    ? (chat ? "chat-failed" : "im-failed")
+	                    : flags & PURPLE_MESSAGE_SYSTEM ? (chat ? "chat-info" : "im-info")
+	                    : flags & PURPLE_MESSAGE_SEND   ? (chat ? NULL : "im-sent") /* see chat-message */
 	                                                    : NULL;
 	char *text;
 
@@ -240,7 +254,7 @@ static void written(PurpleConversation *c, const char *who, const char *alias, c
 	if (!event)
 		return;
 	text = purple_markup_strip_html(html);
-	report(event, "who", purple_conversation_get_name(c), "text", text, NULL);
+	report(event, chat ? "chat" : "who", purple_conversation_get_name(c), "text", text, NULL);
 	g_free(text);
 }
 
@@ -367,6 +381,7 @@ void report_connect(void)
 		{ purple_blist_get_handle, "buddy-signed-on", PURPLE_CALLBACK(came_or_went), NULL },
 		{ purple_blist_get_handle, "buddy-signed-off", PURPLE_CALLBACK(came_or_went), NULL },
 		{ purple_blist_get_handle, "buddy-idle-changed", PURPLE_CALLBACK(idle_changed), NULL },
+		{ purple_blist_get_handle, "buddy-icon-changed", PURPLE_CALLBACK(photo_changed), NULL },
 		{ purple_blist_get_handle, "buddy-added", PURPLE_CALLBACK(buddy_added), NULL },
 		{ purple_blist_get_handle, "buddy-removed", PURPLE_CALLBACK(buddy_removed), NULL },
 		{ purple_blist_get_handle, "blist-node-aliased", PURPLE_CALLBACK(buddy_renamed), NULL },
@@ -384,4 +399,5 @@ void report_connect(void)
 	purple_notify_set_ui_ops(&notify_ops);
 	for (i = 0; i < G_N_ELEMENTS(signals); i++)
 		purple_signal_connect(signals[i].source(), signals[i].signal, &us, signals[i].tell, signals[i].with);
+	chat_connect();
 }
