@@ -32,8 +32,9 @@ var floors = []struct{ pkg, may string }{
 	{"role/", "fault uc wire/ rule/ kit/ store/ replica link/ service/ admin =role"},
 	{"role", "fault uc rule/ kit/"},
 	{"admin", "fault uc wire/ rule/ kit/ link/ admin"},
-	{"cmd/", "fault uc kit/ link/ role admin"},
-	{"bench", "fault uc rule/ kit/ store/ link/ service/ bench"},
+	{"load", "fault uc wire/ rule/ kit/ link/ load"},
+	{"cmd/", "fault uc kit/ link/ role admin load"},
+	{"bench", "fault uc rule/ kit/ store/ link/ service/ bench load"},
 	{"test/", "fault uc wire/ rule/ kit/ store/ replica link/ service/ role admin test/"},
 }
 
@@ -41,7 +42,7 @@ const (
 	pure   = "fault uc wire/ rule/"                                                // no clock, chance, files, sockets
 	impure = "net net/http os math/rand math/rand/v2 crypto/rand database/sql"     // imports pure packages lack
 	clocks = "time.Now time.Since time.Until time.After time.AfterFunc time.Sleep" // calls pure packages lack
-	mayGo  = "kit/life link/ test/ bench"                                          // packages that may start goroutines
+	mayGo  = "kit/life link/ test/ bench load"                                     // packages that may start goroutines
 )
 
 func fits(name, patterns string) bool {
