@@ -105,6 +105,7 @@ func FuzzLoad(f *testing.F) {
 	f.Add("domain: a.test\nsip: {tls: 1}\n")
 	f.Add("limits:\n  contacts: 5\n")
 	f.Add("a: &x [*x]\n")
+	f.Add(corp)
 	f.Fuzz(func(t *testing.T, text string) {
 		if _, err := conf.Load(folder(t, text), nil); err != nil && !fault.Is(err, fault.Invalid) {
 			t.Errorf("%q: %v is not fault.Invalid", text, err)

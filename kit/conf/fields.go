@@ -3,8 +3,11 @@ package conf
 import (
 	"fmt"
 	"net"
+	"net/url"
 	"reflect"
+	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"trivet/fault"
@@ -19,10 +22,12 @@ type Field struct {
 	// Default is the value as it would be written in the file.
 	Default string
 
-	value reflect.Value
-	check string
-	min   string
-	max   string // "" is no ceiling
+	value  reflect.Value
+	check  string
+	min    string
+	max    string // "" is no ceiling
+	values string // the texts that are allowed, separated by |; of a map: its keys
+	needed bool   // of an element of a list: has to be there
 }
 
 // Fields lists the settings of s in the order of their declaration. Set writes
@@ -43,6 +48,7 @@ func appendFields(list []Field, prefix string, v reflect.Value) []Field {
 			list = append(list, Field{
 				Key: prefix + key, Flag: f.Tag.Get("flag"), Help: f.Tag.Get("help"), Default: f.Tag.Get("default"),
 				value: v.Field(i), check: f.Tag.Get("check"), min: f.Tag.Get("min"), max: f.Tag.Get("max"),
+				values: f.Tag.Get("values"), needed: f.Tag.Get("needed") == "true",
 			})
 		}
 	}
@@ -55,9 +61,12 @@ func (f Field) IsBool() bool { return f.value.Kind() == reflect.Bool }
 // String returns the value as it would be written in the file.
 func (f Field) String() string { return fmt.Sprint(f.value.Interface()) }
 
-// Set parses and checks text and stores it. Errors are fault.Invalid and say
-// what the setting needs.
+// Set parses and checks text and stores it; a list or a map is text in YAML.
+// Errors are fault.Invalid and say what the setting needs.
 func (f Field) Set(text string) error {
+	if f.plural() {
+		return f.setText(text)
+	}
 	v, err := f.parse(text)
 	if err != nil {
 		return fault.Newf(fault.Invalid, "conf.Load", "%s %s", f.Key, textOf(err))
@@ -95,6 +104,9 @@ func (f Field) parse(text string) (any, error) {
 		}
 		return d, nil
 	default:
+		if f.values != "" && !slices.Contains(strings.Split(f.values, "|"), text) {
+			return nil, needs("one of "+strings.ReplaceAll(f.values, "|", ", "), text)
+		}
 		if check := checks[f.check]; check != nil && text != "" {
 			return text, check(text)
 		}
@@ -111,6 +123,19 @@ var checks = map[string]func(string) error{
 	"host": func(s string) error {
 		if net.ParseIP(s) == nil {
 			return needs("an IP address like 127.0.0.1, 0.0.0.0 or ::", s)
+		}
+		return nil
+	},
+	"label": func(s string) error {
+		if len(s) > 32 || strings.ContainsFunc(s, func(r rune) bool { return r != '-' && (r < '0' || r > '9') && (r < 'a' || r > 'z') }) {
+			return needs("1 to 32 small letters, digits and hyphens", s)
+		}
+		return nil
+	},
+	"ldap": func(s string) error {
+		u, err := url.Parse(s)
+		if err != nil || u.Scheme != "ldap" && u.Scheme != "ldaps" || u.Hostname() == "" || u.User != nil || u.Path != "" || u.RawQuery != "" || u.Fragment != "" {
+			return needs("a server like ldaps://dc1.example.com or ldap://dc1.example.com:389", s)
 		}
 		return nil
 	},

@@ -72,32 +72,41 @@ func readSmall(path string) ([]byte, error) {
 
 // decode sets the fields that the YAML text names.
 func decode(path string, text []byte, fields []Field) error {
-	var doc, rest yaml.Node
-	loader, err := yaml.NewLoader(bytes.NewReader(text))
-	if err == nil {
-		err = loader.Load(&doc)
-	}
-	if err == io.EOF { // nothing but comments
-		return nil
-	}
-	if err != nil {
-		return fault.Newf(fault.Invalid, "conf.Load", "%s is not YAML: %v", path, err)
-	}
-	if err := loader.Load(&rest); err != io.EOF {
-		return fault.Newf(fault.Invalid, "conf.Load", "%s needs to be one YAML document; remove the second", path)
-	}
-	if len(doc.Content) == 0 || doc.Content[0].Tag == "!!null" { // comments only
-		return nil
+	top, err := document(path, text)
+	if err != nil || top == nil {
+		return err
 	}
 	byKey := make(map[string]Field, len(fields))
 	for _, f := range fields {
 		byKey[f.Key] = f
 	}
 	d := decoder{byKey: byKey, seen: map[string]int{}}
-	if line, err := d.mapping("", doc.Content[0]); err != nil {
+	if line, err := d.mapping("", top); err != nil {
 		return fault.Newf(fault.Invalid, "conf.Load", "%s:%d: %s", path, line, textOf(err))
 	}
 	return nil
+}
+
+// document reads one YAML document; nil for nothing but comments.
+func document(path string, text []byte) (*yaml.Node, error) {
+	var doc, rest yaml.Node
+	loader, err := yaml.NewLoader(bytes.NewReader(text))
+	if err == nil {
+		err = loader.Load(&doc)
+	}
+	if err == io.EOF { // nothing but comments
+		return nil, nil
+	}
+	if err != nil {
+		return nil, fault.Newf(fault.Invalid, "conf.Load", "%s is not YAML: %v", path, err)
+	}
+	if err := loader.Load(&rest); err != io.EOF {
+		return nil, fault.Newf(fault.Invalid, "conf.Load", "%s needs to be one YAML document; remove the second", path)
+	}
+	if len(doc.Content) == 0 || doc.Content[0].Tag == "!!null" { // comments only
+		return nil, nil
+	}
+	return doc.Content[0], nil
 }
 
 type decoder struct {
@@ -118,6 +127,12 @@ func (d *decoder) mapping(prefix string, m *yaml.Node) (line int, err error) {
 		}
 		d.seen[key] = k.Line
 		if f, ok := d.byKey[key]; ok {
+			if f.plural() {
+				if line, err := f.setNode(v); err != nil {
+					return line, err
+				}
+				continue
+			}
 			if v.Kind != yaml.ScalarNode {
 				return v.Line, fault.Newf(fault.Invalid, "conf.Load", "%s needs one value", key)
 			}

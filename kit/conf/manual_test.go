@@ -25,7 +25,11 @@ func table() string {
 	var b strings.Builder
 	b.WriteString("| setting | flag | default | what it does |\n|---|---|---|---|\n")
 	var s conf.Settings
+	var all []conf.Field
 	for _, f := range conf.Fields(&s) {
+		all = append(append(all, f), f.Elements()...)
+	}
+	for _, f := range all {
 		flag, def := "", ""
 		if f.Flag != "" {
 			flag = "`--" + f.Flag + "`"

@@ -24,10 +24,18 @@ func Print(s Settings) []byte {
 				b.WriteString(head + ":\n")
 			}
 		}
-		b.WriteString(indent + "# " + f.Help + "\n")
-		b.WriteString(indent + tail + ": " + quote(f) + "\n")
+		f.print(&b, indent, tail)
 	}
 	return b.Bytes()
+}
+
+func (f Field) print(b *bytes.Buffer, indent, name string) {
+	b.WriteString(indent + "# " + f.Help + "\n")
+	if f.plural() {
+		b.WriteString(indent + name + ": " + f.flow() + "\n")
+		return
+	}
+	b.WriteString(indent + name + ": " + quote(f) + "\n")
 }
 
 func quote(f Field) string {

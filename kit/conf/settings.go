@@ -52,6 +52,9 @@ type Settings struct {
 		Contacts     int           `key:"contacts" default:"250" min:"1" max:"1000" help:"contacts of one user, at most 1000"`
 		Endpoints    int           `key:"endpoints" default:"8" min:"1" max:"64" help:"endpoints of one user, at most 64"`
 	} `key:"limits"`
+	Directory struct {
+		Sources []DirectorySource `key:"sources" help:"LDAP directories that users and groups come from, see directory.md"`
+	} `key:"directory"`
 	Log struct {
 		Level string `key:"level" flag:"log-level" default:"info" check:"level" help:"least level that is logged: debug, info, warn, error"`
 		JSON  bool   `key:"json" flag:"json-log" default:"false" help:"log JSON objects instead of lines for people"`
