@@ -1,0 +1,10 @@
+package policy
+
+// Conferencing is what the organizer of a conference may have.
+type Conferencing struct {
+	MaxMeetingSize                       int  `default:"250" range:"2-1000" help:"Most people in a conference of the user" server:"refuses further participants" client:"meetingPolicy/MeetingSize"`
+	AllowAnonymousParticipantsInMeetings bool `default:"true" help:"People without an account may join" server:"refuses them where it is off" client:"meetingPolicy/AllowAnonymousParticipantsInMeetings"`
+}
+
+// ConferencingPolicy is CsConferencingPolicy.
+var ConferencingPolicy = define[Conferencing](Kind{Noun: "CsConferencingPolicy", About: "what conferences of a user may have", Grant: "ConferencingPolicy"})
