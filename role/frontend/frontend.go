@@ -32,6 +32,7 @@ import (
 	"trivet/link/siptrans"
 	"trivet/replica"
 	"trivet/rule/groupstate"
+	"trivet/service/addressbook"
 	"trivet/service/auth"
 	"trivet/service/contacts"
 	"trivet/service/im"
@@ -58,6 +59,7 @@ type server struct {
 
 	store     *users.SQLite
 	people    *people
+	book      *addressbook.Service
 	authority *pki.Authority
 	auth      *auth.Service
 	brake     sipauth.Brake
@@ -245,7 +247,8 @@ func (s *server) openDirectory(ctx context.Context) error {
 	}
 	s.store = store
 	s.life.Add("directory", 5*time.Second, func(context.Context) error { return store.Close() })
-	if s.people, err = loadPeople(ctx, store); err != nil {
+	s.book = addressbook.New(addressbook.Config{Clock: s.clock, Log: s.log})
+	if s.people, err = loadPeople(ctx, store, s.book.Changed); err != nil {
 		return err
 	}
 	store.OnChange(s.userChanged)
@@ -377,7 +380,7 @@ func (s *server) makeServices(context.Context) error {
 		Groups: s.groups, Directory: s.people, Notifier: s.notifier, Life: s.life, Clock: s.clock, Log: s.log,
 		Policy: presence.Policy{PrivacyMode: s.set.Presence.PrivacyMode, MaxPromptedSubscriber: uint32(s.set.Presence.Prompts)},
 	})
-	s.contacts = contacts.New(contacts.Config{Groups: s.groups, Directory: s.people, Limits: limits{s.set.Limits.Contacts, s.set.Presence.Prompts}, Notifier: s.notifier, Log: s.log})
+	s.contacts = contacts.New(contacts.Config{Groups: s.groups, Directory: s.people, Limits: limits{s.set.Limits.Contacts, s.set.Presence.Prompts}, Notifier: s.notifier, Other: s.book.SOAP, Log: s.log})
 	s.im = im.New(im.Config{
 		Layer: s.layer, Proxy: s.proxy, Epoch: s.epoch, FQDN: s.set.FQDN, Port: port(s.set.SIP.TLS),
 		Known: func(u uc.UserURI) bool { return s.people.ByAddress(u) != nil }, Locate: s.locate,

@@ -15,11 +15,12 @@ import (
 type people struct {
 	mu     sync.RWMutex
 	byAddr map[uc.UserURI]*users.User
+	book   func(was, is *users.User) // is told of every change, with values of its own
 }
 
-// loadPeople reads every user once and keeps up from then on.
-func loadPeople(ctx context.Context, store users.Store) (*people, error) {
-	p := &people{byAddr: map[uc.UserURI]*users.User{}}
+// loadPeople reads every user once and keeps up from then on, and so does book.
+func loadPeople(ctx context.Context, store users.Store, book func(was, is *users.User)) (*people, error) {
+	p := &people{byAddr: map[uc.UserURI]*users.User{}, book: book}
 	store.OnChange(p.change)
 	all, err := store.List(ctx, users.Query{})
 	if err != nil {
@@ -28,9 +29,11 @@ func loadPeople(ctx context.Context, store users.Store) (*people, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	for i := range all {
-		if u := &all[i]; u.SipAddress != "" && p.byAddr[u.SipAddress] == nil {
+		u := &all[i]
+		if u.SipAddress != "" && p.byAddr[u.SipAddress] == nil {
 			p.byAddr[u.SipAddress] = u
 		}
+		book(nil, u)
 	}
 	return p, nil
 }
@@ -41,10 +44,14 @@ func (p *people) change(c users.Change) {
 	if c.Old != nil && c.Old.SipAddress != "" {
 		delete(p.byAddr, c.Old.SipAddress)
 	}
-	if c.New != nil && c.New.SipAddress != "" {
+	var is *users.User
+	if c.New != nil {
 		u := *c.New
-		p.byAddr[u.SipAddress] = &u
+		if is = &u; u.SipAddress != "" {
+			p.byAddr[u.SipAddress] = is
+		}
 	}
+	p.book(c.Old, is)
 }
 
 // ByAddress returns the user, nil if there is none. The value must not be changed.

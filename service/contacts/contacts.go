@@ -81,7 +81,7 @@ func (usual) MaxPromptedSubscribers(uc.UserURI) int { return 200 }
 func (s *Service) Routes() []sipmux.Route {
 	return []sipmux.Route{
 		{Method: "SUBSCRIBE", Event: Event, Who: sipmux.User, Doc: "the user's own contact list and its changes", Serve: s.subscribe},
-		{Method: "SERVICE", Type: presdoc.TypeSOAP, Who: sipmux.User, Doc: "changes of the contact list: contacts and groups", Serve: s.change},
+		{Method: "SERVICE", Type: presdoc.TypeSOAP, Who: sipmux.User, Doc: "changes of the contact list: contacts and groups; searches of the directory", Serve: s.change},
 	}
 }
 

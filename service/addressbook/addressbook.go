@@ -1,0 +1,78 @@
+// Package addressbook finds people: the directory search of SIP (a SERVICE with
+// directorySearch), the address book web query and the expansion of distribution
+// groups ([MS-DLX]), photos, and the address book files that clients download
+// ([MS-ABS]).
+//
+// It keeps the searchable properties of everybody in memory, in order, so that a
+// search costs what it finds. The directory tells it of every change; who is hidden
+// there is never found here. A Service is safe for concurrent use.
+package addressbook
+
+import (
+	"log/slog"
+	"sync"
+
+	"trivet/kit/clock"
+	"trivet/rule/directory"
+	"trivet/rule/finder"
+	"trivet/uc"
+)
+
+// Rights are what a user may do with the address book.
+type Rights struct {
+	Search bool // over SIP and the web
+	Files  bool // download address book files
+}
+
+// Config makes a Service.
+type Config struct {
+	// Rights answers what the policies of a user allow; nil: everything.
+	Rights func(user uc.UserURI) Rights
+	Clock  clock.Clock
+	Log    *slog.Logger
+}
+
+// Service is the address book of one server.
+type Service struct {
+	cfg   Config
+	brake brake
+
+	mu     sync.RWMutex // guards the field below
+	people *finder.Index[*directory.User]
+}
+
+// New makes a Service that knows nobody yet.
+func New(cfg Config) *Service {
+	if cfg.Rights == nil {
+		cfg.Rights = func(uc.UserURI) Rights { return Rights{true, true} }
+	}
+	if cfg.Clock == nil {
+		cfg.Clock = clock.Real{}
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Service{cfg: cfg, brake: newBrake(), people: finder.New[*directory.User](len(attributes), named)}
+}
+
+// Changed takes a change of the directory: was is nil for somebody new, is for
+// somebody gone. The values must not change afterwards.
+func (s *Service) Changed(was, is *directory.User) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if was != nil && (is == nil || is.GUID != was.GUID || !listed(is)) {
+		s.people.Remove(was.GUID)
+	}
+	if is != nil && listed(is) {
+		s.people.Put(is.GUID, is, texts(is))
+	}
+}
+
+// listed reports whether others may find the user: not hidden, and there is some
+// way to reach him.
+func listed(u *directory.User) bool {
+	return !u.HideFromAddressLists && (reachable(u) || u.WindowsEmailAddress != "" || u.Phone != "" || u.MobilePhone != "")
+}
+
+// reachable reports whether the user can be called and written to here.
+func reachable(u *directory.User) bool { return u.SipAddress != "" && u.Enabled }
