@@ -16,7 +16,7 @@ func (m *Mux) Rows() []Route {
 		rows = append(rows, m.options())
 	}
 	slices.SortFunc(rows, func(a, b Route) int {
-		return cmp.Or(cmp.Compare(a.Method, b.Method), cmp.Compare(a.Event, b.Event), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Who, b.Who))
+		return cmp.Or(cmp.Compare(a.Method, b.Method), cmp.Compare(a.App, b.App), cmp.Compare(a.Event, b.Event), cmp.Compare(a.Type, b.Type), cmp.Compare(a.Who, b.Who))
 	})
 	return rows
 }
@@ -24,10 +24,10 @@ func (m *Mux) Rows() []Route {
 // Markdown prints rows for the manual: one line each.
 func Markdown(rows []Route) string {
 	var b strings.Builder
-	b.WriteString("| method | event | content type | who | what it does |\n|---|---|---|---|---|\n")
+	b.WriteString("| method | for | event | content type | who | what it does |\n|---|---|---|---|---|---|\n")
 	for i := range rows {
 		r := &rows[i]
-		for _, cell := range []string{r.Method, or(r.Event, "any"), or(r.Type, "any"), r.Who.String()} {
+		for _, cell := range []string{r.Method, or(r.App, "any"), or(r.Event, "any"), or(r.Type, "any"), r.Who.String()} {
 			b.WriteString("| " + cell + " ")
 		}
 		b.WriteString("| " + strings.ReplaceAll(r.Doc, "|", `\|`) + " |\n")

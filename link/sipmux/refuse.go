@@ -41,7 +41,10 @@ func (m *Mux) find(r *Request) ([]Route, *sip.Message) {
 		}
 		return nil, m.refuse(r, 405)
 	}
-	event, kind := "", ""
+	named, event, kind := "", "", ""
+	if e.apps {
+		named = app(r.RequestURI)
+	}
 	if e.events {
 		event = r.Event()
 	}
@@ -50,9 +53,9 @@ func (m *Mux) find(r *Request) ([]Route, *sip.Message) {
 	}
 	for i := range e.rows {
 		row := &e.rows[i]
-		if row.fits(event, kind) {
+		if row.fits(named, event, kind) {
 			end := i + 1
-			for end < len(e.rows) && e.rows[end].Event == row.Event && e.rows[end].Type == row.Type {
+			for end < len(e.rows) && e.rows[end].selects(row) {
 				end++
 			}
 			return e.rows[i:end], nil
@@ -64,8 +67,8 @@ func (m *Mux) find(r *Request) ([]Route, *sip.Message) {
 	return nil, m.refuse(r, 489)
 }
 
-func (r *Route) fits(event, kind string) bool {
-	return (r.Event == "" || r.Event == event) && (r.Type == "" || r.Type == kind)
+func (r *Route) fits(named, event, kind string) bool {
+	return (r.App == "" || r.App == named) && (r.Event == "" || r.Event == event) && (r.Type == "" || r.Type == kind)
 }
 
 func (e *method) hasEvent(event string) bool {

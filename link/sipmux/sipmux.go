@@ -45,6 +45,7 @@ func (w Who) String() string {
 // Route is one row of the table.
 type Route struct {
 	Method string
+	App    string // application of ours that the request URI names: "conf" for "…;opaque=app:conf:…"; "" is any
 	Event  string // event package of REGISTER, SUBSCRIBE, NOTIFY, BENOTIFY, PUBLISH; "" is any
 	Type   string // content type (lower case, no parameters) of SERVICE, INFO, MESSAGE …; "" is any
 	Who    Who
@@ -110,6 +111,7 @@ type Mux struct {
 // method is the part of the table for one method.
 type method struct {
 	rows   []Route // most special first
+	apps   bool    // some row names an application
 	events bool    // some row names an event package
 	types  bool    // some row names a content type
 	open   bool    // some row names neither
@@ -144,30 +146,41 @@ func New(cfg Config) (*Mux, error) {
 	return m, nil
 }
 
-func (r *Route) name() string { return strings.TrimSpace(r.Method + " " + r.Event + " " + r.Type) }
+func (r *Route) name() string {
+	return strings.Join(strings.Fields(r.Method+" "+r.App+" "+r.Event+" "+r.Type), " ")
+}
 
 func (m *Mux) add(r Route) error {
-	r.Event, r.Type = strings.ToLower(r.Event), strings.ToLower(r.Type)
+	r.App, r.Event, r.Type = strings.ToLower(r.App), strings.ToLower(r.Event), strings.ToLower(r.Type)
 	e := m.methods[r.Method]
 	if e == nil {
 		e = &method{}
 		m.methods[r.Method] = e
 	}
 	for i := range e.rows {
-		if e.rows[i].Event == r.Event && e.rows[i].Type == r.Type && (e.rows[i].Who == r.Who || e.rows[i].Who == Anyone || r.Who == Anyone) {
+		if e.rows[i].selects(&r) && (e.rows[i].Who == r.Who || e.rows[i].Who == Anyone || r.Who == Anyone) {
 			return fault.New(fault.Exists, "sipmux.New", "two routes serve the same request").About(r.name())
 		}
 	}
 	e.rows = append(e.rows, r)
 	slices.SortStableFunc(e.rows, func(a, b Route) int { return cmp.Compare(b.special(), a.special()) })
+	e.apps = e.apps || r.App != ""
 	e.events = e.events || r.Event != ""
 	e.types = e.types || r.Type != ""
 	e.open = e.open || r.Event == "" && r.Type == ""
 	return nil
 }
 
-// special counts how much of the request the row names.
+// selects reports whether the rows are for the same requests.
+func (r *Route) selects(other *Route) bool {
+	return r.App == other.App && r.Event == other.Event && r.Type == other.Type
+}
+
+// special counts how much of the request the row names. The application comes first.
 func (r *Route) special() (n int) {
+	if r.App != "" {
+		n += 4
+	}
 	if r.Event != "" {
 		n += 2
 	}
@@ -266,6 +279,19 @@ func (m *Mux) admit(ctx context.Context, r *Request, rows []Route) (*Route, *sip
 		}
 	}
 	return nil, nil, fault.Newf(fault.Forbidden, "sipmux.admit", "this request is for a %s, the caller is %s", r.Need, r.Role)
+}
+
+// app is the application of ours that a request URI names, as the first part of an
+// opaque parameter that begins with "app:"; "" for none.
+func app(uri string) string {
+	_, rest, ok := strings.Cut(uri, ";opaque=app:")
+	if !ok {
+		return ""
+	}
+	if i := strings.IndexAny(rest, ":;?"); i >= 0 {
+		rest = rest[:i]
+	}
+	return strings.ToLower(rest)
 }
 
 // endpoint names the device of the sender.

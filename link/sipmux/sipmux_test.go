@@ -15,6 +15,7 @@ import (
 	"math/big"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -286,7 +287,7 @@ func TestMarkdown(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"| SUBSCRIBE | presence | any | user | watches |\n", "| OPTIONS | any | any | anyone |"} {
+	for _, want := range []string{"| SUBSCRIBE | any | presence | any | user | watches |\n", "| OPTIONS | any | any | any | anyone |"} {
 		if !strings.Contains(Markdown(m.Rows()), want) {
 			t.Errorf("no %q in\n%s", want, Markdown(m.Rows()))
 		}
@@ -295,4 +296,50 @@ func TestMarkdown(t *testing.T) {
 
 func webClient() *http.Client {
 	return &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{InsecureSkipVerify: true}}}
+}
+
+// TestApplications: a request to an application of ours goes to its rows, and to the
+// others where it has none.
+func TestApplications(t *testing.T) {
+	says := func(reason string) func(context.Context, *Request) (*sip.Message, error) {
+		return func(_ context.Context, r *Request) (*sip.Message, error) { return r.Reply(200, reason), nil }
+	}
+	m, err := New(Config{Routes: []Route{
+		{Method: "INVITE", Doc: "calls", Serve: says("user")},
+		{Method: "INVITE", App: "conf", Doc: "joins", Serve: says("conference")},
+		{Method: "SERVICE", Type: "application/soap+xml", Doc: "contacts", Serve: says("contacts")},
+		{Method: "SERVICE", App: "Conf", Type: "application/cccp+xml", Doc: "makes", Serve: says("factory")},
+		{Method: "SERVICE", App: "conf", Doc: "the rest", Serve: says("rest")},
+		{Method: "MESSAGE", Doc: "writes", Serve: says("user")},
+	}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct{ method, uri, kind, want string }{
+		{"INVITE", "sip:a@b", "", "user"},
+		{"INVITE", "sip:a@b;gruu;opaque=app:conf:focus:id:X", "", "conference"},
+		{"INVITE", "sip:a@b;opaque=app:CONF;gruu", "", "conference"},
+		{"INVITE", "sip:a@b;gruu;opaque=app:conf?x=1", "", "conference"},
+		{"INVITE", "sip:a@b;gruu;opaque=app:conferencing:x", "", "user"},
+		{"INVITE", "sip:a@b;gruu;opaque=user:epid:conf", "", "user"},
+		{"SERVICE", "sip:a@b;gruu;opaque=app:conf:focusfactory", "application/cccp+xml", "factory"},
+		{"SERVICE", "sip:a@b;gruu;opaque=app:conf:focusfactory", "application/soap+xml", "rest"},
+		{"SERVICE", "sip:a@b", "application/soap+xml", "contacts"},
+		{"SERVICE", "sip:a@b", "application/cccp+xml", "415"},
+		{"MESSAGE", "sip:a@b;gruu;opaque=app:conf:chat:id:X", "text/plain", "user"},
+	} {
+		q := sip.NewRequest(c.method, c.uri)
+		q.Add("Content-Type", c.kind)
+		r := &Request{Message: q}
+		rows, res := m.find(r)
+		if res == nil {
+			res, _ = rows[0].Serve(context.Background(), r)
+		}
+		if got := res.Reason; got != c.want && strconv.Itoa(res.Status) != c.want {
+			t.Errorf("%s %s %s: %d %s, want %s", c.method, c.uri, c.kind, res.Status, got, c.want)
+		}
+	}
+	if _, err := New(Config{Routes: []Route{{Method: "INVITE", App: "conf", Doc: "a", Serve: echo}, {Method: "INVITE", App: "CONF", Doc: "b", Serve: echo}}}); !fault.Is(err, fault.Exists) {
+		t.Errorf("two rows for one application: %v", err)
+	}
 }
