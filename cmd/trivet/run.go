@@ -36,10 +36,16 @@ func (p program) configCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use: "config", GroupID: "server", Args: cobra.NoArgs,
 		Short: "Print the effective settings",
-		Long:  "Checks the settings and prints those that \"trivet run\" would use with the same flags, as a " + conf.FileName + ".",
+		Long: "Checks the settings and prints those that \"trivet run\" would use with the same flags, as a " + conf.FileName + ".\n" +
+			"With --example it prints every setting with its default, as comments: a file to start from.",
 	}
 	settings := settingFlags(cmd)
+	example := cmd.Flags().Bool("example", false, "print a file to start from, all of it comments")
 	cmd.RunE = func(*cobra.Command, []string) error {
+		if *example {
+			_, err := p.out.Write(conf.Example())
+			return err
+		}
 		s, err := settings()
 		if err != nil {
 			return err
