@@ -45,6 +45,7 @@ type User struct {
 	// ProxyAddresses are further addresses as "type:address", like
 	// "smtp:al@example.test", sorted.
 	ProxyAddresses []string
+	PhotoHash      string // of the stored photo, "" = none; set by the store alone
 	// HideFromAddressLists keeps the user out of searches and address books.
 	HideFromAddressLists bool
 

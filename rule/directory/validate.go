@@ -3,7 +3,6 @@ package directory
 import (
 	"slices"
 	"strings"
-	"unicode"
 	"unicode/utf8"
 
 	"trivet/fault"
@@ -49,12 +48,8 @@ func Validate(u *User) error {
 		if f.text == nil {
 			continue
 		}
-		s := *f.text(u)
-		if len(s) > f.Max {
-			return fault.Newf(fault.Invalid, op, "%s may have at most %d bytes; it has %d", f.Name, f.Max, len(s)).About(f.Name)
-		}
-		if !utf8.ValidString(s) || strings.ContainsFunc(s, unicode.IsControl) {
-			return invalid(f.Name, "text without control characters", s)
+		if err := checkText(f.Name, f.Max, *f.text(u)); err != nil {
+			return err
 		}
 	}
 	for _, check := range []func(*User) error{checkNames, checkAddresses, checkLine, checkRoles, checkManager, checkProxies, checkSource} {
@@ -76,13 +71,11 @@ func checkNames(u *User) error {
 }
 
 func checkAddresses(u *User) error {
-	if _, err := Address(u.UserPrincipalName); err != nil || strings.Contains(u.UserPrincipalName, ":") {
+	if !isMail(u.UserPrincipalName) {
 		return invalid("UserPrincipalName", "a name like alice@example.test", u.UserPrincipalName)
 	}
-	if u.WindowsEmailAddress != "" {
-		if _, err := Address(u.WindowsEmailAddress); err != nil || strings.Contains(u.WindowsEmailAddress, ":") {
-			return invalid("WindowsEmailAddress", "an e-mail address like alice@example.test", u.WindowsEmailAddress)
-		}
+	if u.WindowsEmailAddress != "" && !isMail(u.WindowsEmailAddress) {
+		return invalid("WindowsEmailAddress", "an e-mail address like alice@example.test", u.WindowsEmailAddress)
 	}
 	if u.SipAddress != "" {
 		if a, err := Address(string(u.SipAddress)); err != nil || a != u.SipAddress {

@@ -70,6 +70,7 @@ var columns = []column{
 	{"conferencing_policy", func(r *row) any { return &r.ConferencingPolicy }},
 	{"source", func(r *row) any { return &r.Source }},
 	{"source_id", func(r *row) any { return &r.SourceID }},
+	{"photo_hash", func(r *row) any { return &r.PhotoHash }},
 }
 
 var (
@@ -88,7 +89,7 @@ var (
 // properties says which property of a user a unique column stands for.
 var properties = map[string]string{
 	"guid": "Guid", "sip_address": "SipAddress", "upn_key": "UserPrincipalName", "sam_key": "SamAccountName", "line_uri": "LineURI",
-	"serial": "Serial", "source": "SourceID",
+	"serial": "Serial", "source": "SourceID", "mail_key": "Mail",
 }
 
 // pack fills the derived members of r from its User.

@@ -23,6 +23,26 @@ func (s *SQLite) ByGUID(ctx context.Context, guid string) (User, error) {
 	return u, found("users.ByGUID", guid, err)
 }
 
+// BySource implements Store.
+func (s *SQLite) BySource(ctx context.Context, source, id string) (User, error) {
+	u, err := scan(s.readers.QueryRowContext(ctx, selectUser+" WHERE source = ? AND source_id = ? AND source <> ''", source, id).Scan)
+	return u, found("users.BySource", id, err)
+}
+
+// Reports implements Store.
+func (s *SQLite) Reports(ctx context.Context, guid string, limit int) ([]User, error) {
+	const op = "users.Reports"
+	u, err := s.ByGUID(ctx, guid)
+	if err != nil {
+		return nil, err
+	}
+	if limit <= 0 {
+		limit = -1
+	}
+	list, err := query(ctx, s.readers, selectUser+" WHERE manager = ? AND manager <> '' ORDER BY display_key, guid LIMIT ?", managerKey(&u), limit)
+	return list, unavailable(op, err)
+}
+
 // found maps the errors of a lookup of one user.
 func found(op, identity string, err error) error {
 	if errors.Is(err, sql.ErrNoRows) {
@@ -102,7 +122,12 @@ func nullable(s string) any {
 	return s
 }
 
-func query(ctx context.Context, db *sql.DB, text string, args ...any) ([]User, error) {
+// querier is a pool of readers or a transaction.
+type querier interface {
+	QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error)
+}
+
+func query(ctx context.Context, db querier, text string, args ...any) ([]User, error) {
 	rows, err := db.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, err

@@ -84,6 +84,9 @@ func (s *SQLite) open(ctx context.Context, path string) (err error) {
 	if err := migrate(ctx, s.writer); err != nil {
 		return err
 	}
+	if err := s.indexAll(ctx); err != nil {
+		return err
+	}
 	if s.readers, err = sql.Open("sqlite", source(path, "query_only(1)")); err != nil {
 		return err
 	}
@@ -151,7 +154,7 @@ func (s *SQLite) countGroups(ctx context.Context) error {
 }
 
 // place gives a homed user without a group the least loaded one, lowest number
-// first. The caller holds mu and calls recount when the transaction failed.
+// first. The caller holds mu.
 func (s *SQLite) place(u *User) {
 	if u.SipAddress == "" {
 		u.RoutingGroup = 0

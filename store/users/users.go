@@ -81,6 +81,11 @@ type Store interface {
 	// "sip:"), UPN or account name, the first that fits, in any case. It does the
 	// same work for a name that nobody has.
 	ByLogin(ctx context.Context, name string) (User, error)
+	// BySource returns the user that a directory source knows by id.
+	BySource(ctx context.Context, source, id string) (User, error)
+	// Reports returns those whose manager the user is, by display name, at most
+	// limit; 0 = all.
+	Reports(ctx context.Context, guid string, limit int) ([]User, error)
 	// List returns the users that q selects, by display name, then GUID.
 	List(ctx context.Context, q Query) ([]User, error)
 	// Secrets returns the credentials of a user.
@@ -91,8 +96,12 @@ type Store interface {
 	Create(ctx context.Context, list ...New) ([]User, error)
 	// Update lets change edit the stored user in a transaction and returns what
 	// was stored. GUID and times cannot be changed. A failure of change is
-	// returned as it is and nothing is stored.
+	// returned as it is and nothing is stored. Users whose manager changes SIP
+	// address or is deleted are changed too, and told.
 	Update(ctx context.Context, guid string, change func(*User) error) (User, error)
+	// Batch makes many changes in one transaction, in their order, and returns
+	// what became of each. The error is that of the database alone.
+	Batch(ctx context.Context, mode BatchMode, list []Write) ([]Outcome, error)
 	// Renames lists the changes of SIP addresses by Update that Renamed has not
 	// been told of, the first one first. A user whose address changes stays in the
 	// routing group.
@@ -101,7 +110,8 @@ type Store interface {
 	Renamed(ctx context.Context, r Rename) error
 	// SetSecrets replaces the credentials of a user.
 	SetSecrets(ctx context.Context, guid string, s Secrets) error
-	// Delete removes a user with credentials and certificates.
+	// Delete removes a user with credentials, certificates and photo, and takes it
+	// out of groups.
 	Delete(ctx context.Context, guid string) error
 
 	// AddCertificate records an issued certificate. It replaces one that the same
@@ -116,6 +126,10 @@ type Store interface {
 	Revoke(ctx context.Context, guid, serial string) ([]Certificate, error)
 	// PurgeCertificates forgets those that expired before t.
 	PurgeCertificates(ctx context.Context, t time.Time) (int, error)
+
+	Groups
+	Photos
+	AddressLists
 
 	// OnChange has f called after each committed change, in the order of the
 	// commits, before the changing method returns. f may read from the store,

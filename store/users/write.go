@@ -3,7 +3,9 @@ package users
 import (
 	"context"
 	"database/sql"
+	"errors"
 	"slices"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -11,54 +13,81 @@ import (
 	"trivet/rule/directory"
 )
 
-// Create implements Store.
-func (s *SQLite) Create(ctx context.Context, list ...New) ([]User, error) {
-	const op = "users.Create"
+// commit runs f in a transaction and, when it is on disk, tells what f returned.
+// A failure leaves everything as it was.
+func (s *SQLite) commit(ctx context.Context, op string, f func(tx *sql.Tx) ([]Change, error)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	now := s.clock.Now().UTC().Truncate(1e6)
-	made := make([]User, 0, len(list))
-	err := s.inTx(ctx, op, func(tx *sql.Tx) error {
-		for _, n := range list {
-			u := n.User
-			if u.GUID == "" {
-				u.GUID = uuid.NewString()
-			}
-			u.GUID, u.WhenCreated, u.WhenChanged = fold(u.GUID), now, now
-			directory.Normalize(&u)
-			s.place(&u)
-			if err := s.insert(ctx, tx, u, n.Secrets); err != nil {
-				return err
-			}
-			s.moved(0, u.RoutingGroup)
-			made = append(made, u)
-		}
-		return nil
+	load := slices.Clone(s.load)
+	var told []Change
+	err := s.inTx(ctx, op, func(tx *sql.Tx) (err error) {
+		told, err = f(tx)
+		return unavailable(op, err)
 	})
 	if err != nil {
-		for _, u := range made {
-			s.moved(u.RoutingGroup, 0)
-		}
-		return nil, err
+		s.load = load
+		return err
 	}
-	for i := range made {
-		s.tell(Change{New: &made[i], Password: true})
+	for _, c := range told {
+		for _, observe := range s.onChange {
+			observe(c)
+		}
+	}
+	return nil
+}
+
+// now is the time of a change, as exact as the database keeps it.
+func (s *SQLite) now() time.Time { return s.clock.Now().UTC().Truncate(time.Millisecond) }
+
+// Create implements Store.
+func (s *SQLite) Create(ctx context.Context, list ...New) ([]User, error) {
+	made := make([]User, 0, len(list))
+	err := s.commit(ctx, "users.Create", func(tx *sql.Tx) ([]Change, error) {
+		var told []Change
+		for _, n := range list {
+			c, err := s.add(ctx, tx, n)
+			if err != nil {
+				return nil, err
+			}
+			made, told = append(made, *c.New), append(told, c)
+		}
+		return told, nil
+	})
+	if err != nil {
+		return nil, err
 	}
 	return made, nil
 }
 
-func (s *SQLite) insert(ctx context.Context, tx *sql.Tx, u User, c Secrets) error {
+// add stores a new user; the caller holds mu.
+func (s *SQLite) add(ctx context.Context, tx *sql.Tx, n New) (Change, error) {
 	const op = "users.Create"
-	if err := directory.Validate(&u); err != nil {
-		return err
+	u := n.User
+	if u.GUID == "" {
+		u.GUID = uuid.NewString()
 	}
-	if _, err := uuid.Parse(u.GUID); err != nil {
-		return fault.Newf(fault.Invalid, op, "Guid needs the form 00000000-0000-0000-0000-000000000000, not %q", u.GUID).About("Guid")
+	u.GUID, u.WhenCreated, u.PhotoHash = fold(u.GUID), s.now(), ""
+	u.WhenChanged = u.WhenCreated
+	u.AdminRoles, u.ProxyAddresses = slices.Clone(u.AdminRoles), slices.Clone(u.ProxyAddresses)
+	directory.Normalize(&u)
+	s.place(&u)
+	if err := directory.Validate(&u); err != nil {
+		return Change{}, err
+	}
+	if !directory.IsGUID(u.GUID) {
+		return Change{}, fault.Newf(fault.Invalid, op, "Guid needs the form 00000000-0000-0000-0000-000000000000, not %q", u.GUID).About("Guid")
+	}
+	if err := freeOfGroups(ctx, tx, op, &u); err != nil {
+		return Change{}, err
 	}
 	if _, err := tx.ExecContext(ctx, insertUser, pack(u).values()...); err != nil {
-		return conflict(op, u, err)
+		return Change{}, conflict(op, u, err)
 	}
-	return s.putSecrets(ctx, tx, u.GUID, c)
+	if err := indexUser(ctx, tx, nil, &u); err != nil {
+		return Change{}, err
+	}
+	s.moved(0, u.RoutingGroup)
+	return Change{New: &u, Password: true}, s.putSecrets(ctx, tx, u.GUID, n.Secrets)
 }
 
 // conflict turns a taken column into fault.Exists.
@@ -77,58 +106,105 @@ func conflict(op string, u User, err error) error {
 
 // Update implements Store.
 func (s *SQLite) Update(ctx context.Context, guid string, change func(*User) error) (User, error) {
-	const op = "users.Update"
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var before, after User
-	err := s.inTx(ctx, op, func(tx *sql.Tx) (err error) {
-		if before, err = scan(tx.QueryRowContext(ctx, selectUser+" WHERE guid = ?", fold(guid)).Scan); err != nil {
-			return found(op, guid, err)
+	return s.edit(ctx, "users.Update", guid, func(_ *sql.Tx, u *User) error { return keepPhoto(u, change) })
+}
+
+// keepPhoto is a change that cannot touch what SetPhoto alone may.
+func keepPhoto(u *User, change func(*User) error) error {
+	hash := u.PhotoHash
+	err := change(u)
+	u.PhotoHash = hash
+	return err
+}
+
+// edit changes one user in a transaction.
+func (s *SQLite) edit(ctx context.Context, op, guid string, change func(tx *sql.Tx, u *User) error) (after User, err error) {
+	err = s.commit(ctx, op, func(tx *sql.Tx) ([]Change, error) {
+		told, err := s.amend(ctx, tx, op, guid, change)
+		if err == nil {
+			after = *told[0].New
 		}
-		after = before
-		after.AdminRoles, after.ProxyAddresses = slices.Clone(before.AdminRoles), slices.Clone(before.ProxyAddresses)
-		if err := change(&after); err != nil {
-			return err
-		}
-		after.GUID, after.WhenCreated, after.WhenChanged = before.GUID, before.WhenCreated, s.clock.Now().UTC().Truncate(1e6)
-		directory.Normalize(&after)
-		s.place(&after)
-		if err := directory.Validate(&after); err != nil {
-			return err
-		}
-		if _, err := tx.ExecContext(ctx, updateUser, append(pack(after).values(), after.GUID)...); err != nil {
-			return conflict(op, after, err)
-		}
-		if r, ok := renamed(&before, &after); ok {
-			return noteRename(ctx, tx, r)
-		}
-		return nil
+		return told, err
 	})
+	return after, err
+}
+
+// amend changes one user and those who follow from that; the first of the changes
+// is the user's. The caller holds mu.
+func (s *SQLite) amend(ctx context.Context, tx *sql.Tx, op, guid string, change func(tx *sql.Tx, u *User) error) ([]Change, error) {
+	before, err := scan(tx.QueryRowContext(ctx, selectUser+" WHERE guid = ?", fold(guid)).Scan)
 	if err != nil {
-		return User{}, err
+		return nil, found(op, guid, err)
+	}
+	after, now := before, s.now()
+	after.AdminRoles, after.ProxyAddresses = slices.Clone(before.AdminRoles), slices.Clone(before.ProxyAddresses)
+	after.WhenChanged = now
+	if err := change(tx, &after); err != nil {
+		return nil, err
+	}
+	after.GUID, after.WhenCreated, after.WhenChanged = before.GUID, before.WhenCreated, now
+	directory.Normalize(&after)
+	s.place(&after)
+	if err := directory.Validate(&after); err != nil {
+		return nil, err
+	}
+	if before.SipAddress != after.SipAddress {
+		if err := freeOfGroups(ctx, tx, op, &after); err != nil {
+			return nil, err
+		}
+	}
+	if err := s.store(ctx, tx, op, &before, &after); err != nil {
+		return nil, err
 	}
 	s.moved(before.RoutingGroup, after.RoutingGroup)
-	s.tell(Change{Old: &before, New: &after})
-	return after, nil
+	told := []Change{{Old: &before, New: &after}}
+	followers, err := s.reports(ctx, tx, managerKey(&before), managerKey(&after))
+	return append(told, followers...), err
+}
+
+// store writes a changed row with its words and notes a change of address.
+func (s *SQLite) store(ctx context.Context, tx *sql.Tx, op string, before, after *User) error {
+	if _, err := tx.ExecContext(ctx, updateUser, append(pack(*after).values(), after.GUID)...); err != nil {
+		return conflict(op, *after, err)
+	}
+	if err := indexUser(ctx, tx, before, after); err != nil {
+		return err
+	}
+	if r, ok := renamed(before, after); ok {
+		return noteRename(ctx, tx, r)
+	}
+	return nil
+}
+
+// managerKey is how others name u as their manager.
+func managerKey(u *User) string { return or(string(u.SipAddress), u.GUID) }
+
+// reports has those whose manager is called was name is instead.
+func (s *SQLite) reports(ctx context.Context, tx *sql.Tx, was, is string) ([]Change, error) {
+	if was == is {
+		return nil, nil
+	}
+	list, err := query(ctx, tx, selectUser+" WHERE manager = ? AND manager <> ''", was)
+	var told []Change
+	for i := 0; err == nil && i < len(list); i++ {
+		after := list[i]
+		after.Manager, after.WhenChanged = is, s.now()
+		err = s.store(ctx, tx, "users.Update", &list[i], &after)
+		told = append(told, Change{Old: &list[i], New: &after})
+	}
+	return told, err
 }
 
 // SetSecrets implements Store.
 func (s *SQLite) SetSecrets(ctx context.Context, guid string, c Secrets) error {
 	const op = "users.SetSecrets"
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var u User
-	err := s.inTx(ctx, op, func(tx *sql.Tx) (err error) {
-		if u, err = scan(tx.QueryRowContext(ctx, selectUser+" WHERE guid = ?", fold(guid)).Scan); err != nil {
-			return found(op, guid, err)
+	return s.commit(ctx, op, func(tx *sql.Tx) ([]Change, error) {
+		u, err := scan(tx.QueryRowContext(ctx, selectUser+" WHERE guid = ?", fold(guid)).Scan)
+		if err != nil {
+			return nil, found(op, guid, err)
 		}
-		return s.putSecrets(ctx, tx, u.GUID, c)
+		return []Change{{Old: &u, New: &u, Password: true}}, s.putSecrets(ctx, tx, u.GUID, c)
 	})
-	if err != nil {
-		return err
-	}
-	s.tell(Change{Old: &u, New: &u, Password: true})
-	return nil
 }
 
 func (s *SQLite) putSecrets(ctx context.Context, tx *sql.Tx, guid string, c Secrets) error {
@@ -140,27 +216,20 @@ func (s *SQLite) putSecrets(ctx context.Context, tx *sql.Tx, guid string, c Secr
 // Delete implements Store.
 func (s *SQLite) Delete(ctx context.Context, guid string) error {
 	const op = "users.Delete"
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	var u User
-	err := s.inTx(ctx, op, func(tx *sql.Tx) (err error) {
-		if u, err = scan(tx.QueryRowContext(ctx, selectUser+" WHERE guid = ?", fold(guid)).Scan); err != nil {
-			return found(op, guid, err)
+	return s.commit(ctx, op, func(tx *sql.Tx) ([]Change, error) {
+		u, err := scan(tx.QueryRowContext(ctx, selectUser+" WHERE guid = ?", fold(guid)).Scan)
+		if err != nil {
+			return nil, found(op, guid, err)
 		}
-		_, err = tx.ExecContext(ctx, "DELETE FROM users WHERE guid = ?", u.GUID)
-		return unavailable(op, err)
+		followers, err := s.reports(ctx, tx, managerKey(&u), "")
+		_, left := tx.ExecContext(ctx, "UPDATE groups SET when_changed = ? WHERE guid IN (SELECT group_guid FROM members WHERE user_guid = ?)", millis(s.now()), u.GUID)
+		if err := errors.Join(err, left, forgetUser(ctx, tx, u.GUID), s.noteGone(ctx, tx, u.GUID, u.SipAddress, u.WindowsEmailAddress, false)); err != nil {
+			return nil, err
+		}
+		if _, err := tx.ExecContext(ctx, "DELETE FROM users WHERE guid = ?", u.GUID); err != nil {
+			return nil, err
+		}
+		s.moved(u.RoutingGroup, 0)
+		return append([]Change{{Old: &u}}, followers...), nil
 	})
-	if err != nil {
-		return err
-	}
-	s.moved(u.RoutingGroup, 0)
-	s.tell(Change{Old: &u})
-	return nil
-}
-
-// tell calls the observers; the caller holds mu, which keeps the order.
-func (s *SQLite) tell(c Change) {
-	for _, f := range s.onChange {
-		f(c)
-	}
 }
