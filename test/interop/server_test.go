@@ -46,9 +46,21 @@ type Server struct {
 }
 
 // Start starts a server with demo users, on an empty data folder.
-func Start(t *testing.T, args ...string) *Server {
+func Start(t *testing.T, args ...string) *Server { t.Helper(); return StartWith(t, "", args...) }
+
+// StartWith is Start with the text of trivet.yaml.
+func StartWith(t *testing.T, settings string, args ...string) *Server {
 	t.Helper()
 	s := &Server{addr: loopback.Addr(t), data: filepath.Join(t.TempDir(), "data"), args: args}
+	if settings != "" {
+		err := os.Mkdir(s.data, 0o700)
+		if err == nil {
+			err = os.WriteFile(filepath.Join(s.data, "trivet.yaml"), []byte(settings), 0o600)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
 	s.run(t, "--demo")
 	text, err := os.ReadFile(filepath.Join(s.data, "demo-users.json"))
 	if err != nil {
@@ -104,17 +116,54 @@ func (s *Server) Restart(t *testing.T) { t.Helper(); s.run(t) }
 // Cmdlet runs a cmdlet as the owner of the data folder and returns what it printed.
 func (s *Server) Cmdlet(t *testing.T, args ...string) string {
 	t.Helper()
-	program, err := binary()
+	out, err := s.cmdlet(args...)
 	if err != nil {
 		t.Fatal(err)
+	}
+	return out
+}
+
+func (s *Server) cmdlet(args ...string) (string, error) {
+	program, err := binary()
+	if err != nil {
+		return "", err
 	}
 	cmd := exec.Command(program, args...)
 	cmd.Env = append(os.Environ(), "TRIVET_DATA="+s.data)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		t.Fatalf("trivet %s: %v\n%s", strings.Join(args, " "), err, out)
+		err = fmt.Errorf("trivet %s: %w\n%s", strings.Join(args, " "), err, out)
 	}
-	return string(out)
+	return string(out), err
+}
+
+// People creates users and returns their addresses.
+func (s *Server) People(t *testing.T, count int) (people []string) {
+	t.Helper()
+	for i := range count {
+		who := fmt.Sprintf("sip:person%03d@%s", i, domain)
+		s.passwords[who] = fmt.Sprintf("Spring-Tide-%d", 4711+i)
+		people = append(people, who)
+	}
+	errs := make(chan error, count)
+	turn := make(chan struct{}, 4) // at once: each is a process of its own
+	for i, who := range people {
+		go func() {
+			turn <- struct{}{}
+			defer func() { <-turn }()
+			_, err := s.cmdlet("New-CsUser", mailbox(who), "-DisplayName", fmt.Sprintf("Person %d", i), "-Password", s.passwords[who])
+			errs <- err
+		}()
+	}
+	for range people {
+		if err := <-errs; err != nil {
+			t.Error(err)
+		}
+	}
+	if t.Failed() {
+		t.FailNow()
+	}
+	return people
 }
 
 // Account is what pidgin-sipe needs to sign somebody in: over TLS, with NTLM. The

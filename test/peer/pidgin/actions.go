@@ -1,6 +1,7 @@
 package pidgin
 
 import (
+	"slices"
 	"strings"
 	"testing"
 )
@@ -23,14 +24,9 @@ const (
 // more than once.
 func (c *Client) Connect(t testing.TB) {
 	t.Helper()
-	c.mu.Lock()
-	for i, e := range c.events {
-		switch e.Name() {
-		case "signed-on", "contact-list-loaded", "connection-error", "disconnected":
-			c.taken[i] = true
-		}
-	}
-	c.mu.Unlock()
+	c.forget(func(e Event) bool {
+		return slices.Contains([]string{"signed-on", "contact-list-loaded", "connection-error", "disconnected"}, e.Name())
+	})
 	c.must(t, "connect")
 }
 
@@ -96,10 +92,15 @@ func (c *Client) Rest(t testing.TB) { t.Helper(); c.must(t, "idle", "seconds", "
 // Wake ends Rest.
 func (c *Client) Wake(t testing.TB) { t.Helper(); c.must(t, "idle", "seconds", "0") }
 
-// AddBuddy puts a contact into a group, which is made if need be.
+// AddBuddy puts a contact into a group, which is made if need be, and returns when
+// the client has told the server: before that it would make a new group once more
+// for the next contact in it.
 func (c *Client) AddBuddy(t testing.TB, who, group string) {
 	t.Helper()
+	who = "sip:" + strings.TrimPrefix(who, "sip:")
+	c.forget(Is("contact-told", "who", who))
 	c.must(t, "add_buddy", "who", who, "group", group)
+	c.AwaitEvent(t, "contact-told", "who", who)
 }
 
 // RemoveBuddy takes a contact out of one of its groups.

@@ -330,6 +330,21 @@ static PurpleNotifyUiOps notify_ops = {
 
 /* ---- the debug log ---- */
 
+/* libpurple has no signal for some things that the plugin notes in its log. */
+static void report_noted(const char *text)
+{
+	/* the end of the contact list: the plugin has compared it with its own */
+	if (strstr(text, "sipe_buddy_cleanup_local_list: overall"))
+		report("contact-list-loaded", NULL);
+	/* the server is told of a contact, which for the first one of a new group is when the group has its number */
+	if (g_str_has_prefix(text, "Saving buddy ")) {
+		char **word = g_strsplit(text, " ", 4);
+
+		report("contact-told", "who", word[2], NULL);
+		g_strfreev(word);
+	}
+}
+
 static void debug_print(PurpleDebugLevel level, const char *category, const char *text)
 {
 	(void)level;
@@ -337,9 +352,7 @@ static void debug_print(PurpleDebugLevel level, const char *category, const char
 		fprintf(debug, "%s: %s%s", category ? category : "", text, g_str_has_suffix(text, "\n") ? "" : "\n");
 		fflush(debug);
 	}
-	/* libpurple has no signal for the end of the contact list; the plugin notes when it has compared it with its own. */
-	if (strstr(text, "sipe_buddy_cleanup_local_list: overall"))
-		report("contact-list-loaded", NULL);
+	report_noted(text);
 }
 
 static gboolean debug_wanted(PurpleDebugLevel level, const char *category)
