@@ -38,6 +38,12 @@ const (
 	numSubscribe      = 18
 	numUnsubscribe    = 19
 	numRenameUser     = 20
+
+	numAddConference      = 21
+	numModifyConference   = 22
+	numSetConferenceRole  = 23
+	numActivateConference = 24
+	numDeleteConference   = 25
 )
 
 // commands is the table of all commands, index = number.
@@ -62,6 +68,12 @@ var commands = [...]func() Command{
 	numSubscribe:      func() Command { return new(Subscribe) },
 	numUnsubscribe:    func() Command { return new(Unsubscribe) },
 	numRenameUser:     func() Command { return new(RenameUser) },
+
+	numAddConference:      func() Command { return new(AddConference) },
+	numModifyConference:   func() Command { return new(ModifyConference) },
+	numSetConferenceRole:  func() Command { return new(SetConferenceRole) },
+	numActivateConference: func() Command { return new(ActivateConference) },
+	numDeleteConference:   func() Command { return new(DeleteConference) },
 }
 
 // commandVersion is the version of the field lists that this program writes.

@@ -15,6 +15,7 @@ import (
 
 	"trivet/fault"
 	"trivet/rule/access"
+	"trivet/rule/conference"
 	"trivet/uc"
 )
 
@@ -54,6 +55,13 @@ func specimens() []Command {
 			Flow: flow, Targets: []uc.UserURI{"sip:bob@example.test"}, Categories: []string{"state", "note"}},
 		&Unsubscribe{User: user, Endpoint: "abb2cb12b77f", Now: now, CallID: "sub", RemoteTag: "r", ID: 9, Reason: ClientInitiated},
 		&RenameUser{User: user, To: "sip:alice.jones@example.test", Now: now},
+		&AddConference{Organizer: user, Now: now, Max: 1000, ID: "5815AB", Subject: "Plans", Level: conference.Invited, Promote: conference.PromoteCompany, Expires: now + 28_800_000,
+			Modalities: []string{"chat"}, Listed: []Listed{{"sip:bob@example.test", true}}},
+		&ModifyConference{Organizer: user, ID: "5815AB", Now: now, What: changeAll, Subject: "Other plans", Level: conference.Everyone, Promote: conference.PromoteEveryone, Locked: true, Expires: now + 3_600_000,
+			Listed: []Listed{{"sip:carol@example.test", true}}},
+		&SetConferenceRole{Organizer: user, ID: "5815AB", Now: now, User: "sip:dave@example.test", Presenter: true},
+		&ActivateConference{Organizer: user, ID: "5815AB", Now: now, Until: now + 7_200_000},
+		&DeleteConference{Organizer: user, ID: "5815AB", Now: now},
 	}
 }
 
@@ -117,7 +125,7 @@ func populated(t testing.TB) *State {
 	s := New()
 	for _, cmd := range specimens() {
 		switch x := cmd.(type) {
-		case *DisableUser, *RemoveUser, *Unbind, *Sweep, *DeleteContact, *DeleteGroup, *Unsubscribe, *Restarted, *RenameUser:
+		case *DisableUser, *RemoveUser, *Unbind, *Sweep, *DeleteContact, *DeleteGroup, *Unsubscribe, *Restarted, *RenameUser, *DeleteConference:
 			continue
 		case *Publish:
 			x.Items[0].Version = 0

@@ -13,6 +13,7 @@ import (
 
 	"trivet/rule/access"
 	"trivet/rule/aggregate"
+	"trivet/rule/conference"
 	"trivet/uc"
 )
 
@@ -58,7 +59,7 @@ func (w *world) draw() Command {
 	w.seq++
 	makers := []func() Command{
 		w.bind, w.bind, w.bind, w.publish, w.publish, w.publish, w.publish, w.setContainers, w.contact, w.contact, w.group,
-		w.subscribe, w.subscribe, w.ends, w.rare,
+		w.subscribe, w.subscribe, w.ends, w.rare, w.conference,
 	}
 	return makers[w.upTo(len(makers)-1)]()
 }
@@ -80,6 +81,23 @@ func (w *world) rare() Command {
 		return &RenameUser{User: u, To: rapid.SampledFrom(append([]uc.UserURI{"sip:dave@example.test"}, someUsers...)).Draw(w.t, "to"), Now: w.now}
 	}
 	return &EnableUser{User: u, Now: w.now, Members: []Membership{{200, access.Member{Type: access.SameEnterprise}}}}
+}
+
+func (w *world) conference() Command {
+	u, id := w.user(), rapid.SampledFrom([]string{"M1", "M2"}).Draw(w.t, "conference")
+	listed := []Listed{{User: w.user(), Presenter: rapid.Bool().Draw(w.t, "presenter")}}[:w.upTo(1)]
+	switch w.upTo(6) {
+	case 0:
+		return &ModifyConference{Organizer: u, ID: id, Now: w.now, What: uint32(w.upTo(changeAll)), Subject: "changed", Level: conference.Invited,
+			Locked: rapid.Bool().Draw(w.t, "locked"), Expires: w.now + int64(w.upTo(3000)), Listed: listed}
+	case 1:
+		return &SetConferenceRole{Organizer: u, ID: id, Now: w.now, User: w.user(), Presenter: rapid.Bool().Draw(w.t, "presenter")}
+	case 2:
+		return &ActivateConference{Organizer: u, ID: id, Now: w.now, Until: w.now + int64(w.upTo(3000))}
+	case 3:
+		return &DeleteConference{Organizer: u, ID: id, Now: w.now}
+	}
+	return &AddConference{Organizer: u, Now: w.now, Max: 2, ID: id, Subject: "s", Expires: w.now + int64(w.upTo(3000)), Listed: listed}
 }
 
 func (w *world) ends() Command {

@@ -7,7 +7,7 @@ import (
 
 // RenameUser gives the user another address. Endpoints and subscriptions end
 // (AttributesChanged) and with them every publication that is not static; contacts,
-// containers, static publications and prompted subscribers go with the user. One
+// containers, static publications, prompted subscribers and conferences go with the user. One
 // that is known under the new address already: fault.Exists. Result: UserResult.
 type RenameUser struct {
 	User uc.UserURI

@@ -18,7 +18,7 @@ import (
 // length and the fields, then a zero length, then the CRC-32C of all before.
 const (
 	snapshotMagic   = "TVTG"
-	snapshotVersion = 1
+	snapshotVersion = 2 // 2 has conferences
 	maxUserRecord   = 16 << 20
 )
 
@@ -192,6 +192,15 @@ func (u *User) fields(c *codec) {
 	optional(c, "presence", &u.presence, (*presence).fields)
 	optional(c, "computed state", &u.derived, (*derived).fields)
 	optional(c, "contact list", &u.contacts, (*ContactList).fields)
+	if c.version < 2 {
+		return
+	}
+	list(c, "conferences", &u.conferences, MaxConferences, func(x **Conference, c *codec) {
+		if c.reading {
+			*x = new(Conference)
+		}
+		(*x).fields(c)
+	})
 }
 
 // optional walks a part that may be missing.

@@ -1,7 +1,7 @@
 // Package groupstate is all that a routing group knows about its users:
 // registrations, presence publications with their aggregates, containers,
-// prompted subscribers, contact lists and the watchers' subscriptions; and the
-// commands that change it.
+// prompted subscribers, contact lists, the watchers' subscriptions and the
+// conferences they organize; and the commands that change it.
 //
 // It is a deterministic state machine: what Apply does depends on the state and
 // the command alone (no clock, chance or map order), so that replicas that apply

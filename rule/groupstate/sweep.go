@@ -55,6 +55,7 @@ func (t *turn) expire(e *entry, now int64) {
 	}
 	t.endSubscriptions(e, func(s *Subscription) bool { return s.Expires <= now }, RegistrationExpired)
 	t.dropPublications(e, func(p *Publication) bool { return p.ExpireType == TimeBound && p.Expires <= now })
+	t.dropConferences(e, true, func(c *Conference) bool { return c.Expires <= now })
 	t.derive(e, now)
 	t.reckon(e)
 }
@@ -66,7 +67,7 @@ func (t *turn) reckon(e *entry) { t.due.set(e, e.user.nextExpiry()) }
 const never = math.MaxInt64
 
 func (u *User) nextExpiry() int64 {
-	at := int64(never)
+	at := u.nextConferenceExpiry()
 	for i := range u.bindings {
 		at = min(at, u.bindings[i].Expires)
 	}

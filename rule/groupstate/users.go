@@ -20,6 +20,8 @@ type User struct {
 	prompted []Subscriber
 	contacts *ContactList    // nil until first changed
 	watching []*Subscription // by time of arrival
+
+	conferences []*Conference // by id
 }
 
 // URI is the user's name.
@@ -144,6 +146,7 @@ func (x *RemoveUser) apply(t *turn) (any, error) {
 	ended := e.user.bindings
 	t.unbind(e, ended, AttributesChanged, x.Now)
 	t.endSubscriptions(e, func(*Subscription) bool { return true }, AttributesChanged)
+	t.dropConferences(e, false, func(*Conference) bool { return true })
 	t.forget(e)
 	t.emit(UserRemoved{x.User})
 	return UserResult{Changed: true, Ended: ended}, nil
