@@ -2,6 +2,7 @@ package sipclient
 
 import (
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 
@@ -49,7 +50,7 @@ func FuzzParseChallenge(f *testing.F) {
 	f.Add(`NTLM gssapi-data="`)
 	f.Fuzz(func(t *testing.T, v string) {
 		_, p := parseChallenge(v)
-		n := &ntlmAuth{login: "a"}
+		n := &ntlmAuth{login: "a", now: time.Now}
 		if _, err := n.challenge(p); err == nil && n.session != nil {
 			m := sip.NewRequest("REGISTER", "sip:a")
 			if _, err := n.credentials(m); err != nil {

@@ -13,7 +13,8 @@ type Challenge struct {
 	Name   string  // the target name; the NetBIOS domain as a rule
 	Target Target
 
-	info []byte // target information as received, for the answer
+	flags uint32 // of avFlags, as received
+	info  []byte // target information as received, for the answer
 }
 
 const challengeHead = 56 // with the version field
@@ -64,7 +65,7 @@ func ParseChallenge(b []byte) (Challenge, error) {
 	if err != nil {
 		return c, err
 	}
-	c.Target, c.info = p.target, c.info[:p.size]
+	c.Target, c.flags, c.info = p.target, p.flags, c.info[:p.size]
 	return c, nil
 }
 

@@ -21,7 +21,8 @@ type Client struct {
 
 // Respond answers a CHALLENGE. It returns the AUTHENTICATE message and the
 // session it leads to. The message carries an integrity code when the challenge
-// carried a time, as [MS-NLMP] 3.1.5.1.2 asks.
+// carried a time, as [MS-NLMP] 3.1.5.1.2 asks, or announced a code itself: what it
+// carries comes back in the answer.
 func (c Client) Respond(challenge []byte) ([]byte, *Session, error) {
 	const op = "ntlm.Respond"
 	ch, err := ParseChallenge(challenge)
@@ -31,7 +32,7 @@ func (c Client) Respond(challenge []byte) ([]byte, *Session, error) {
 	if ch.Flags&sipNeeds != sipNeeds {
 		return nil, nil, fault.New(fault.Unsupported, op, "the challenge lacks signing, NTLM or extended session security")
 	}
-	withMIC := ch.Target.Time != 0
+	withMIC := ch.Target.Time != 0 || ch.flags&flagMIC != 0
 	blob := c.blob(ch, withMIC)
 	rk := c.Hash.responseKey(c.User, c.Domain, strings.ToUpper)
 	proof := mac(rk, ch.Nonce[:], blob)
