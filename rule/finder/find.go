@@ -2,10 +2,12 @@ package finder
 
 import "math/bits"
 
-// Term is a condition: one of the attributes, given as bits, begins with Text.
+// Term is a condition: one of the attributes, given as bits, begins with Text, or
+// is equal to it.
 type Term struct {
 	Attrs uint64
 	Text  string
+	Exact bool
 }
 
 // maxVisits bounds the work of a question whose terms have little in common.
@@ -36,7 +38,7 @@ func (x *Index[T]) Find(terms []Term, limit int, keep func(T) bool) (found []T, 
 			more = true
 			return false
 		}
-		if seen[e] || !x.fits(e, folded, best) || keep != nil && !keep(e.value) {
+		if seen[e] || !x.fits(e, folded, best) || folded[best].Exact && !x.holds(e, folded[best]) || keep != nil && !keep(e.value) {
 			return true
 		}
 		if len(found) == limit {
@@ -78,13 +80,19 @@ func (x *Index[T]) fits(e *entry[T], terms []Term, but int) bool {
 		if i == but {
 			continue
 		}
-		ok := false
-		for a := t.Attrs; a != 0 && !ok; a &= a - 1 {
-			ok = x.begins(e, bits.TrailingZeros64(a), t.Text)
-		}
-		if !ok {
+		if !x.holds(e, t) {
 			return false
 		}
 	}
 	return true
+}
+
+func (x *Index[T]) holds(e *entry[T], t Term) bool {
+	for a := t.Attrs; a != 0; a &= a - 1 {
+		attr := bits.TrailingZeros64(a)
+		if t.Exact && e.texts[attr] == t.Text || !t.Exact && x.begins(e, attr, t.Text) {
+			return true
+		}
+	}
+	return false
 }

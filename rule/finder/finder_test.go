@@ -59,21 +59,24 @@ func TestFind(t *testing.T) {
 		terms []finder.Term
 		want  string
 	}{
-		{"beginning", all(finder.Term{name, "ann"}), "ann anna annabel"},
-		{"exact ones first", all(finder.Term{address, "sip:ann"}), "ann anna annabel"},
-		{"another case and no accent", all(finder.Term{name, "MULLER"}), "anna"},
-		{"an accent where there is none", all(finder.Term{name, "smíth"}), "annabel john-ann"},
-		{"a later word", all(finder.Term{name, "berg"}), "jane"},
-		{"two words in a row", all(finder.Term{name, "van der"}), "jane"},
-		{"behind a hyphen", all(finder.Term{name, "lena"}), "anna"},
-		{"addresses have no words", all(finder.Term{address, "ann@"}), ""},
-		{"in the middle of a word", all(finder.Term{name, "nna"}), ""},
-		{"all terms", all(finder.Term{name, "ann"}, finder.Term{name, "smith"}), "annabel"},
-		{"any attribute", all(finder.Term{everything, "j"}), "jane john-ann"},
-		{"a term without text", all(finder.Term{name, " "}, finder.Term{name, "berg"}), "jane"},
-		{"no text at all", all(finder.Term{name, ""}), ""},
+		{"beginning", all(finder.Term{Attrs: name, Text: "ann"}), "ann anna annabel"},
+		{"exact ones first", all(finder.Term{Attrs: address, Text: "sip:ann"}), "ann anna annabel"},
+		{"another case and no accent", all(finder.Term{Attrs: name, Text: "MULLER"}), "anna"},
+		{"an accent where there is none", all(finder.Term{Attrs: name, Text: "smíth"}), "annabel john-ann"},
+		{"a later word", all(finder.Term{Attrs: name, Text: "berg"}), "jane"},
+		{"two words in a row", all(finder.Term{Attrs: name, Text: "van der"}), "jane"},
+		{"behind a hyphen", all(finder.Term{Attrs: name, Text: "lena"}), "anna"},
+		{"addresses have no words", all(finder.Term{Attrs: address, Text: "ann@"}), ""},
+		{"in the middle of a word", all(finder.Term{Attrs: name, Text: "nna"}), ""},
+		{"all terms", all(finder.Term{Attrs: name, Text: "ann"}, finder.Term{Attrs: name, Text: "smith"}), "annabel"},
+		{"any attribute", all(finder.Term{Attrs: everything, Text: "j"}), "jane john-ann"},
+		{"a term without text", all(finder.Term{Attrs: name, Text: " "}, finder.Term{Attrs: name, Text: "berg"}), "jane"},
+		{"the whole", all(finder.Term{Attrs: name, Text: "ann", Exact: true}), "ann"},
+		{"a word is not the whole", all(finder.Term{Attrs: name, Text: "berg", Exact: true}), ""},
+		{"the whole and more", all(finder.Term{Attrs: name, Text: "ann"}, finder.Term{Attrs: address, Text: "SIP:Anna@example.test", Exact: true}), "anna"},
+		{"no text at all", all(finder.Term{Attrs: name, Text: ""}), ""},
 		{"no terms", nil, ""},
-		{"unknown attributes", all(finder.Term{1 << 40, "ann"}), ""},
+		{"unknown attributes", all(finder.Term{Attrs: 1 << 40, Text: "ann"}), ""},
 	} {
 		got, more := people().Find(c.terms, 10, nil)
 		for i := range got {
@@ -91,11 +94,11 @@ func TestLimitAndKeep(t *testing.T) {
 		limit, want int
 		more        bool
 	}{{0, 0, false}, {1, 1, true}, {2, 2, true}, {3, 3, false}, {4, 3, false}} {
-		if got, more := x.Find([]finder.Term{{name, "ann"}}, c.limit, nil); len(got) != c.want || more != c.more {
+		if got, more := x.Find([]finder.Term{{Attrs: name, Text: "ann"}}, c.limit, nil); len(got) != c.want || more != c.more {
 			t.Errorf("limit %d: %q, more %v", c.limit, got, more)
 		}
 	}
-	got, more := x.Find([]finder.Term{{name, "ann"}}, 1, func(s string) bool { return strings.HasPrefix(s, "annabel") })
+	got, more := x.Find([]finder.Term{{Attrs: name, Text: "ann"}}, 1, func(s string) bool { return strings.HasPrefix(s, "annabel") })
 	if len(got) != 1 || got[0] != "annabel@example.test" || more {
 		t.Errorf("%q, more %v", got, more)
 	}
@@ -130,7 +133,7 @@ func TestAgainstPlainSearch(t *testing.T) {
 				want = append(want, id)
 			}
 		}
-		got, more := x.Find([]finder.Term{{name, a}, {address, b}}, 100, nil)
+		got, more := x.Find([]finder.Term{{Attrs: name, Text: a}, {Attrs: address, Text: b}}, 100, nil)
 		slices.Sort(got)
 		if !slices.Equal(got, want) || more || x.Len() != len(plain) {
 			t.Fatalf("found %q, want %q among %q", got, want, plain)
@@ -149,12 +152,12 @@ func company(n int) *finder.Index[int] {
 func BenchmarkFind(b *testing.B) {
 	x := company(80_000)
 	for what, terms := range map[string][]finder.Term{
-		"letter":   {{1, "f"}},
-		"exact":    {{2, "sip:user4711@example.test"}},
-		"narrow":   {{4, "contoso"}, {1, "last777"}},
-		"disjoint": {{1, "first1"}, {1, "last2"}, {4, "other"}},
-		"broad":    {{1, "first1"}, {1, "last9999"}, {4, "contoso"}},
-		"vain":     {{4, "contoso"}, {1, "first"}, {2, "sip:user"}, {1, "last1"}, {1, "first99"}},
+		"letter":   {{Attrs: 1, Text: "f"}},
+		"exact":    {{Attrs: 2, Text: "sip:user4711@example.test"}},
+		"narrow":   {{Attrs: 4, Text: "contoso"}, {Attrs: 1, Text: "last777"}},
+		"disjoint": {{Attrs: 1, Text: "first1"}, {Attrs: 1, Text: "last2"}, {Attrs: 4, Text: "other"}},
+		"broad":    {{Attrs: 1, Text: "first1"}, {Attrs: 1, Text: "last9999"}, {Attrs: 4, Text: "contoso"}},
+		"vain":     {{Attrs: 4, Text: "contoso"}, {Attrs: 1, Text: "first"}, {Attrs: 2, Text: "sip:user"}, {Attrs: 1, Text: "last1"}, {Attrs: 1, Text: "first99"}},
 	} {
 		b.Run(what, func(b *testing.B) {
 			for b.Loop() {

@@ -1,7 +1,7 @@
-// Package soap is the XML of the web services that Lync clients use to sign in:
+// Package soap is the XML of the web services that Lync clients use to sign in and to find people:
 // service descriptions, web tickets, certificate requests ([MS-OCAUTHWS], WS-Trust
-// 1.3, WS-Security 1.0, SAML 1.1, XML Signature) and autodiscover
-// ([MS-OCDISCWS]). Documents become trees that keep the bytes they came from,
+// 1.3, WS-Security 1.0, SAML 1.1, XML Signature), autodiscover ([MS-OCDISCWS]), and
+// the address book's web query and expansion of groups ([MS-DLX]). Documents become trees that keep the bytes they came from,
 // because signatures are over bytes; answers are appended to a buffer.
 //
 // Reading is bounded (MaxDocument and the limits beside it) and refuses what these
