@@ -1,0 +1,102 @@
+package interop
+
+import (
+	"slices"
+	"strings"
+	"testing"
+
+	"trivet/test/peer/pidgin"
+)
+
+// found are the addresses that a search shows, in alphabetical order.
+func found(rows []pidgin.Event) (who []string) {
+	for _, r := range rows {
+		who = append(who, "sip:"+r["User name"])
+	}
+	slices.Sort(who)
+	return who
+}
+
+// staff adds people with names to the directory of the demo.
+func staff(t *testing.T, s *Server) {
+	t.Helper()
+	for _, p := range [][]string{
+		{"jonas", "-FirstName", "Jonas", "-LastName", "Bäcker-Groß", "-DisplayName", "Jonas Bäcker-Groß", "-Company", "Nordlicht & Söhne",
+			"-Title", "Head of <Baking>", "-Office", "B 12", "-WindowsEmailAddress", "jonas.baecker@mail.test", "-Phone", "+4930123456"},
+		{"joanna", "-FirstName", "Joanna", "-LastName", "Backhaus", "-DisplayName", "Joanna Backhaus", "-Company", "Nordlicht & Söhne"},
+		{"johan", "-FirstName", "Johan", "-LastName", "Clark", "-DisplayName", "Johan Clark", "-WindowsEmailAddress", "johan@mail.test"},
+	} {
+		s.Cmdlet(t, append([]string{"New-CsUser", p[0] + "@" + domain, "-GeneratePassword"}, p[1:]...)...)
+	}
+}
+
+func TestSearchByName(t *testing.T) {
+	t.Parallel()
+	s := Start(t)
+	staff(t, s)
+	a := s.Pidgin(t, alice)
+	const jonas, joanna, johan = "sip:jonas@" + domain, "sip:joanna@" + domain, "sip:johan@" + domain
+	for _, c := range []struct {
+		fields []string
+		want   []string
+	}{
+		{[]string{"given", "Bob"}, []string{bob}},
+		{[]string{"given", "Bob", "surname", "Builder"}, []string{bob}},
+		{[]string{"given", "Bob", "surname", "Clark"}, nil}, // both must fit
+		{[]string{"surname", "Bäcker-Groß"}, []string{jonas}},
+		{[]string{"email", "johan@mail.test"}, []string{johan}},
+		{[]string{"sipid", "carol@" + domain}, []string{carol}},
+		{[]string{"company", "Nordlicht & Söhne"}, []string{joanna, jonas}},
+		{[]string{"given", `Nobody" & <so>`}, nil},
+		// Parts of names, in any case, with accents or without.
+		{[]string{"given", "Jo"}, []string{joanna, johan, jonas}},
+		{[]string{"given", "jO", "surname", "bac"}, []string{joanna, jonas}},
+		{[]string{"given", "JOA"}, []string{joanna}},
+		{[]string{"surname", "Clar"}, []string{carol, johan}},
+		{[]string{"email", "jonas.b"}, []string{jonas}},
+	} {
+		rows := a.Search(t, c.fields...)
+		if got := found(rows); !slices.Equal(got, c.want) {
+			t.Errorf("search for %q finds %q, want %q", c.fields, got, c.want)
+		}
+	}
+	row := a.Search(t, "given", "Jonas")[0]
+	if row["Name"] != "Jonas Bäcker-Groß" || row["Company"] != "Nordlicht & Söhne" || row["Email"] != "jonas.baecker@mail.test" {
+		t.Errorf("jonas is shown as %v", row)
+	}
+	a.AddBuddy(t, "sip:"+row["User name"], "Found") // and can be made a contact
+	a.AwaitBuddy(t, jonas, "name", func(b pidgin.Buddy) bool { return b.Name() == "Jonas Bäcker-Groß" })
+}
+
+func TestSearchSeesChanges(t *testing.T) {
+	t.Parallel()
+	s := Start(t)
+	a := s.Pidgin(t, alice)
+	if got := found(a.Search(t, "surname", "Newman")); got != nil {
+		t.Errorf("a search finds %q before anybody has the name", got)
+	}
+	s.Cmdlet(t, "Set-CsUser", mailbox(bob), "-LastName", "Newman", "-DisplayName", "Bob Newman")
+	if got := found(a.Search(t, "surname", "newm")); !slices.Equal(got, []string{bob}) {
+		t.Errorf("a search by the new name finds %q, want bob", got)
+	}
+	if got := found(a.Search(t, "surname", "Builder")); got != nil {
+		t.Errorf("a search by the old name finds %q", got)
+	}
+	s.Cmdlet(t, "Disable-CsUser", mailbox(bob))
+	if got := found(a.Search(t, "surname", "newm")); got != nil {
+		t.Errorf("a search finds %q, who has no address any more", got)
+	}
+}
+
+func TestGetInfo(t *testing.T) {
+	t.Parallel()
+	s := Start(t)
+	staff(t, s)
+	a := s.Pidgin(t, alice)
+	card := a.Info(t, "sip:jonas@"+domain).String() // who is no contact: the directory knows
+	for _, want := range []string{"Jonas Bäcker-Groß", "Nordlicht & Söhne", "Head of <Baking>", "B 12", "jonas.baecker@mail.test", "+4930123456"} {
+		if !strings.Contains(card, want) && !strings.Contains(card, strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(want)) {
+			t.Errorf("the window with jonas's card shows %s, want %s in it", card, want)
+		}
+	}
+}
