@@ -60,6 +60,7 @@ func TestRefusals(t *testing.T) {
 		{"swapped key", "domian: b.test\n", `did you mean "domain"?`},
 		{"double key", "domain: a.test\ndomain: b.test\n", "line"},
 		{"bad domain", "domain: a_b.test\n", `:1: domain needs a DNS domain name like example.com, not "a_b.test"`},
+		{"bad site", "site: a*\n", "site needs a name of at most 64 bytes"},
 		{"empty domain", "domain:\n", "domain needs"},
 		{"list for value", "domain: [a, b]\n", ":1: domain needs one value"},
 		{"value for section", "sip: 5061\n", `sip needs settings of the form "key: value"`},

@@ -120,6 +120,12 @@ func (f Field) parse(text string) (any, error) {
 var checks = map[string]func(string) error{
 	"domain": func(s string) error { return hostName(s, "a DNS domain name like example.com") },
 	"fqdn":   func(s string) error { return hostName(s, "a DNS host name like sip.example.com") },
+	"site": func(s string) error {
+		if len(s) > 64 || strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || strings.ContainsRune(`*?"`, r) }) {
+			return needs("a name of at most 64 bytes without * ? and quotes", s)
+		}
+		return nil
+	},
 	"host": func(s string) error {
 		if net.ParseIP(s) == nil {
 			return needs("an IP address like 127.0.0.1, 0.0.0.0 or ::", s)

@@ -22,6 +22,7 @@ type Settings struct {
 
 	Domain string `key:"domain" flag:"domain" default:"example.test" check:"domain" help:"SIP domain of the users"`
 	Listen string `key:"listen" flag:"listen" default:"127.0.0.1" check:"host" help:"IP address that the listeners without an address of their own use"`
+	Site   string `key:"site" default:"Main" check:"site" help:"name of the site this server stands in; policies of Site:NAME are for it"`
 	FQDN   string `key:"fqdn" flag:"fqdn" check:"fqdn" help:"name of this server in certificates and SIP headers; empty: sip.DOMAIN"`
 
 	SIP struct {
@@ -37,11 +38,11 @@ type Settings struct {
 		Keytab string `key:"keytab" flag:"kerberos-keytab" help:"keytab with the keys of sip/FQDN and HTTP/FQDN, relative to the data folder; empty: no Kerberos"`
 	} `key:"kerberos"`
 	Digest struct {
-		MD5 bool `key:"md5" flag:"digest-md5" default:"true" help:"offer Digest with MD5 beside SHA-256"`
+		MD5 bool `key:"md5" flag:"digest-md5" default:"true" help:"offer Digest with MD5 beside SHA-256; first value of CsProxyConfiguration"`
 	} `key:"digest"`
 	Presence struct {
-		PrivacyMode bool `key:"privacy-mode" flag:"privacy-mode" default:"false" help:"show presence to people on the contact list only (EnablePrivacyMode)"`
-		Prompts     int  `key:"prompts" default:"200" min:"0" help:"people who added a user and are kept to ask the user about (MaxPromptedSubscriber); 0: nobody is asked"`
+		PrivacyMode bool `key:"privacy-mode" flag:"privacy-mode" default:"false" help:"show presence to people on the contact list only; first value of CsPrivacyConfiguration"`
+		Prompts     int  `key:"prompts" default:"200" min:"0" max:"600" help:"people who added a user and are kept to ask the user about; 0: nobody is asked; first value of CsPresencePolicy"`
 	} `key:"presence"`
 	Limits struct {
 		Connections  int           `key:"connections" default:"100000" min:"10" help:"open SIP connections"`
@@ -49,8 +50,8 @@ type Settings struct {
 		Requests     int           `key:"requests" default:"20000" min:"1" help:"SIP requests in work before new ones are answered 503"`
 		MessageBytes int           `key:"message-bytes" default:"262144" min:"8192" help:"bytes of one SIP message"`
 		SignInTime   time.Duration `key:"sign-in-time" default:"60s" min:"1s" help:"time a connection has to authenticate"`
-		Contacts     int           `key:"contacts" default:"250" min:"1" max:"1000" help:"contacts of one user, at most 1000"`
-		Endpoints    int           `key:"endpoints" default:"8" min:"1" max:"64" help:"endpoints of one user, at most 64"`
+		Contacts     int           `key:"contacts" default:"250" min:"1" max:"1000" help:"contacts of one user, at most 1000; first value of CsUserServicesConfiguration"`
+		Endpoints    int           `key:"endpoints" default:"8" min:"1" max:"64" help:"endpoints of one user, at most 64; first value of CsRegistrarConfiguration"`
 	} `key:"limits"`
 	Directory struct {
 		Sources []DirectorySource `key:"sources" help:"LDAP directories that users and groups come from, see directory.md"`

@@ -131,7 +131,7 @@ func (s *server) befriend(ctx context.Context, user uc.UserURI, others []demoUse
 			continue
 		}
 		contact := groupstate.Contact{URI: string(o.SipAddress), Groups: groupstate.Groups(team), Subscribed: true}
-		if _, err := s.groups.Propose(ctx, user, &groupstate.SetContact{User: user, Now: s.groups.now(), Contact: contact, Max: uint32(s.set.Limits.Contacts)}); err != nil {
+		if _, err := s.groups.Propose(ctx, user, &groupstate.SetContact{User: user, Now: s.groups.now(), Contact: contact, Max: groupstate.MaxContacts}); err != nil {
 			return err
 		}
 	}

@@ -39,6 +39,7 @@ import (
 	"trivet/service/presence"
 	"trivet/service/provision"
 	"trivet/service/registrar"
+	"trivet/store/central"
 	"trivet/store/users"
 	"trivet/uc"
 	"trivet/wire/sip"
@@ -59,6 +60,8 @@ type server struct {
 
 	store     *users.SQLite
 	people    *people
+	central   *central.SQLite
+	policies  policies
 	book      *addressbook.Service
 	authority *pki.Authority
 	auth      *auth.Service
@@ -98,6 +101,7 @@ func (s *server) steps() []step {
 	return []step{
 		{"data folder", s.openFolder},
 		{"directory", s.openDirectory},
+		{"policies", s.openPolicies},
 		{"certificates", s.openCertificates},
 		{"sign-in", s.openAuth},
 		{"routing groups", s.openGroups},
@@ -247,7 +251,7 @@ func (s *server) openDirectory(ctx context.Context) error {
 	}
 	s.store = store
 	s.life.Add("directory", 5*time.Second, func(context.Context) error { return store.Close() })
-	s.book = addressbook.New(addressbook.Config{Clock: s.clock, Log: s.log})
+	s.book = addressbook.New(addressbook.Config{Directory: s.store, Server: s.set.FQDN, Clock: s.clock, Log: s.log})
 	if s.people, err = loadPeople(ctx, store, s.book.Changed); err != nil {
 		return err
 	}
@@ -373,14 +377,14 @@ func (s *server) watcherGone(user uc.UserURI, sub *groupstate.Subscription) {
 func (s *server) makeServices(context.Context) error {
 	s.registrar = registrar.New(registrar.Config{
 		Groups: s.groups, Link: s.layer, Life: s.life, Clock: s.clock, Log: s.log,
-		FQDN: s.fqdn, Epoch: s.epoch, MaxEndpoints: s.set.Limits.Endpoints,
+		FQDN: s.fqdn, Epoch: s.epoch, Policy: s.policies.Registrar,
 		Describe: func(res *sip.Message) { s.mux.Describe(res) },
 	})
 	s.presence = presence.New(presence.Config{
 		Groups: s.groups, Directory: s.people, Notifier: s.notifier, Life: s.life, Clock: s.clock, Log: s.log,
-		Policy: presence.Policy{PrivacyMode: s.set.Presence.PrivacyMode, MaxPromptedSubscriber: uint32(s.set.Presence.Prompts)},
+		Policies: s.policies,
 	})
-	s.contacts = contacts.New(contacts.Config{Groups: s.groups, Directory: s.people, Limits: limits{s.set.Limits.Contacts, s.set.Presence.Prompts}, Notifier: s.notifier, Other: s.book.SOAP, Log: s.log})
+	s.contacts = contacts.New(contacts.Config{Groups: s.groups, Directory: s.people, Limits: s.policies, Notifier: s.notifier, Other: s.book.SOAP, Log: s.log})
 	s.im = im.New(im.Config{
 		Layer: s.layer, Proxy: s.proxy, Epoch: s.epoch, FQDN: s.set.FQDN, Port: port(s.set.SIP.TLS),
 		Known: func(u uc.UserURI) bool { return s.people.ByAddress(u) != nil }, Locate: s.locate,
@@ -392,12 +396,6 @@ func (s *server) makeServices(context.Context) error {
 	return nil
 }
 
-// limits are the policies that are the same for everybody in this edition.
-type limits struct{ contacts, prompts int }
-
-func (l limits) MaxContacts(uc.UserURI) int            { return l.contacts }
-func (l limits) MaxPromptedSubscribers(uc.UserURI) int { return l.prompts }
-
 // locate finds the endpoint that a request URI names, or all of the user.
 func (s *server) locate(user uc.UserURI, requestURI string) []groupstate.Binding {
 	all := s.registrar.Locate(user)
@@ -405,10 +403,6 @@ func (s *server) locate(user uc.UserURI, requestURI string) []groupstate.Binding
 		return []groupstate.Binding{*b}
 	}
 	return all
-}
-
-func (s *server) signInPolicy() sipauth.Policy {
-	return sipauth.Policy{UseNtlm: true, UseKerberos: true, UseCertificate: !s.set.HTTPS.Off(), UseDigest: true, DigestMD5: s.set.Digest.MD5}
 }
 
 // stsURI names the certificate provisioning service to a client. One on this

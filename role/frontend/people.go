@@ -11,16 +11,16 @@ import (
 
 // people is the directory in memory: what the hot paths ask about a user without
 // going to the database. It follows the store's changes, so it is never behind a
-// committed one. Safe for concurrent use.
+// committed one. Safe for concurrent use; readers take no lock.
 type people struct {
-	mu     sync.RWMutex
-	byAddr map[uc.UserURI]*users.User
+	mu     sync.Mutex                // held by who writes
+	byAddr sync.Map                  // uc.UserURI to *users.User
 	book   func(was, is *users.User) // is told of every change, with values of its own
 }
 
 // loadPeople reads every user once and keeps up from then on, and so does book.
 func loadPeople(ctx context.Context, store users.Store, book func(was, is *users.User)) (*people, error) {
-	p := &people{byAddr: map[uc.UserURI]*users.User{}, book: book}
+	p := &people{book: book}
 	store.OnChange(p.change)
 	all, err := store.List(ctx, users.Query{})
 	if err != nil {
@@ -30,8 +30,8 @@ func loadPeople(ctx context.Context, store users.Store, book func(was, is *users
 	defer p.mu.Unlock()
 	for i := range all {
 		u := &all[i]
-		if u.SipAddress != "" && p.byAddr[u.SipAddress] == nil {
-			p.byAddr[u.SipAddress] = u
+		if u.SipAddress != "" {
+			p.byAddr.LoadOrStore(u.SipAddress, u)
 		}
 		book(nil, u)
 	}
@@ -41,24 +41,26 @@ func loadPeople(ctx context.Context, store users.Store, book func(was, is *users
 func (p *people) change(c users.Change) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if c.Old != nil && c.Old.SipAddress != "" {
-		delete(p.byAddr, c.Old.SipAddress)
-	}
 	var is *users.User
 	if c.New != nil {
 		u := *c.New
 		if is = &u; u.SipAddress != "" {
-			p.byAddr[u.SipAddress] = is
+			p.byAddr.Store(u.SipAddress, is)
 		}
+	}
+	if c.Old != nil && c.Old.SipAddress != "" && (is == nil || is.SipAddress != c.Old.SipAddress) {
+		p.byAddr.Delete(c.Old.SipAddress)
 	}
 	p.book(c.Old, is)
 }
 
 // ByAddress returns the user, nil if there is none. The value must not be changed.
 func (p *people) ByAddress(a uc.UserURI) *users.User {
-	p.mu.RLock()
-	defer p.mu.RUnlock()
-	return p.byAddr[a]
+	u, ok := p.byAddr.Load(a)
+	if !ok {
+		return nil
+	}
+	return u.(*users.User)
 }
 
 // Home returns the routing group of a user.

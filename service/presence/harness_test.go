@@ -2,6 +2,7 @@ package presence
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"io"
 	"log/slog"
@@ -23,6 +24,7 @@ import (
 	"trivet/link/siptrans"
 	"trivet/rule/aggregate"
 	"trivet/rule/groupstate"
+	"trivet/rule/policy"
 	"trivet/uc"
 	"trivet/wire/presdoc"
 	"trivet/wire/sip"
@@ -172,7 +174,22 @@ type server struct {
 	addr  string
 }
 
-func start(t testing.TB, policy Policy) *server {
+// Policy is what holds for everybody in a test.
+type Policy struct {
+	PrivacyMode             bool
+	MaxPromptedSubscriber   int
+	MaxCategorySubscription int // 0: 3000; -1: 0
+}
+
+func (p Policy) Privacy() *policy.Privacy {
+	return &policy.Privacy{EnablePrivacyMode: p.PrivacyMode}
+}
+
+func (p Policy) Presence(uc.UserURI) *policy.Presence {
+	return &policy.Presence{MaxPromptedSubscriber: p.MaxPromptedSubscriber, MaxCategorySubscription: max(cmp.Or(p.MaxCategorySubscription, 3000), 0)}
+}
+
+func start(t testing.TB, policies Policies) *server {
 	if t, ok := t.(*testing.T); ok {
 		t.Cleanup(func() { goleak.VerifyNone(t) })
 	}
@@ -193,7 +210,7 @@ func start(t testing.TB, policy Policy) *server {
 				return nil
 			})
 		}})
-	s.g.s = New(Config{Groups: s.g, Directory: s.cards, Notifier: notifier, Life: group, Clock: s.clock, Log: slog.New(slog.DiscardHandler), Policy: policy})
+	s.g.s = New(Config{Groups: s.g, Directory: s.cards, Notifier: notifier, Life: group, Clock: s.clock, Log: slog.New(slog.DiscardHandler), Policies: policies})
 	s.s = s.g.s
 	var err error
 	routes := append(s.s.Routes(), sipmux.Route{Method: "REGISTER", Who: sipmux.User, Doc: "registers", Serve: s.register})

@@ -22,6 +22,7 @@ type watchIndex struct {
 type watchShard struct {
 	mu      sync.Mutex // guards the fields below; lock one shard at a time, and watchers after it
 	watch   map[uc.UserURI][]*watcher
+	weight  map[uc.UserURI]int // categories that others subscribe to
 	self    map[uc.UserURI][]*watcher
 	dialogs map[dialog]*watcher // at the watcher's own place
 }
@@ -52,6 +53,7 @@ func (x *watchIndex) init() {
 	x.seed = maphash.MakeSeed()
 	for i := range x.shards {
 		x.shards[i].watch = map[uc.UserURI][]*watcher{}
+		x.shards[i].weight = map[uc.UserURI]int{}
 		x.shards[i].self = map[uc.UserURI][]*watcher{}
 		x.shards[i].dialogs = map[dialog]*watcher{}
 	}
@@ -98,13 +100,50 @@ func (x *watchIndex) change(e groupstate.SubscriptionChanged) {
 		delete(home.dialogs, w.dialog)
 	}
 	home.mu.Unlock()
-	gone, come := differ(targets(e.User, self, before), targets(e.User, self, after))
+	had, has := targets(e.User, self, before), targets(e.User, self, after)
+	gone, come := differ(had, has)
 	for _, t := range gone {
 		x.remove(t, self, w)
 	}
 	for _, t := range come {
 		x.put(t, self, w)
 	}
+	if !self {
+		x.weigh(e.User, had, -weightOf(before))
+		x.weigh(e.User, has, weightOf(after))
+	}
+}
+
+// weightOf is how many categories of each target a subscription has; PIDF counts
+// as one.
+func weightOf(sub *groupstate.Subscription) int {
+	if sub == nil {
+		return 0
+	}
+	return max(len(sub.Categories), 1)
+}
+
+// weigh adds to the weight of targets. Nobody weighs on oneself.
+func (x *watchIndex) weigh(watcher uc.UserURI, targets []uc.UserURI, n int) {
+	for _, t := range targets {
+		if n == 0 || t == watcher {
+			continue
+		}
+		s := x.shard(t)
+		s.mu.Lock()
+		if s.weight[t] += n; s.weight[t] <= 0 {
+			delete(s.weight, t)
+		}
+		s.mu.Unlock()
+	}
+}
+
+// weightAt is how many categories of the user others subscribe to.
+func (x *watchIndex) weightAt(user uc.UserURI) int {
+	s := x.shard(user)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.weight[user]
 }
 
 // targets are the places where a subscription stands, sorted.

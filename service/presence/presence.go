@@ -26,6 +26,7 @@ import (
 	"trivet/link/sipnotify"
 	"trivet/rule/access"
 	"trivet/rule/groupstate"
+	"trivet/rule/policy"
 	"trivet/uc"
 	"trivet/wire/presdoc"
 )
@@ -53,10 +54,11 @@ type Directory interface {
 	Person(uc.UserURI) (Card, bool)
 }
 
-// Policy holds the limits of presence for this deployment.
-type Policy struct {
-	PrivacyMode           bool   // presence to listed contacts only
-	MaxPromptedSubscriber uint32 // 200: "added you" prompts kept; 0 = none
+// Policies are what administrators decided. They are asked each time, so that they
+// can change while running; the values are not changed.
+type Policies interface {
+	Privacy() *policy.Privacy
+	Presence(user uc.UserURI) *policy.Presence
 }
 
 // Config sets a Service up.
@@ -67,7 +69,7 @@ type Config struct {
 	Life      *life.Group
 	Clock     clock.Clock
 	Log       *slog.Logger
-	Policy    Policy
+	Policies  Policies
 }
 
 // Service is the presence service.
@@ -122,7 +124,7 @@ func (s *Service) Observe(state *groupstate.State, events []any) {
 		case groupstate.SubscribersChanged:
 			s.changed(state, change{user: e.User, subscribers: e.Subscribers})
 		case groupstate.ContactsChanged:
-			if s.cfg.Policy.PrivacyMode {
+			if s.cfg.Policies.Privacy().EnablePrivacyMode {
 				s.changed(state, change{user: e.User, everything: true})
 			}
 		case groupstate.Bound:
@@ -174,6 +176,14 @@ func (s *Service) Refresh(ctx context.Context, user uc.UserURI) error {
 	return s.cfg.Groups.Read(ctx, user, func(state *groupstate.State) {
 		s.changed(state, change{user: user, card: true})
 	})
+}
+
+// Afresh tells all watchers of a routing group's users everything, after a change
+// of what they may see. Call it on the group's goroutine.
+func (s *Service) Afresh(state *groupstate.State) {
+	for u := range state.Users() {
+		s.changed(state, change{user: u.URI(), everything: true})
+	}
 }
 
 // Blocked reports whether callee has put caller into the blocked container.

@@ -49,7 +49,7 @@ func (s *Service) printer(user uc.UserURI, u *groupstate.User, c *change) *print
 		return p
 	}
 	p.publications, p.grants = u.Publications(), u.Grants()
-	if s.cfg.Policy.PrivacyMode {
+	if s.cfg.Policies.Privacy().EnablePrivacyMode {
 		p.contacts = u.Contacts()
 	}
 	return p

@@ -41,6 +41,9 @@ func (s *Service) subscribe(ctx context.Context, r *sipmux.Request) (*message, e
 		}
 	}
 	cmd.Format, cmd.Targets, cmd.Categories = w.format, w.targets, w.categories
+	if err := s.limit(cmd, &w); err != nil {
+		return nil, err
+	}
 	if cmd.Refresh && len(r.Body) > 0 && cmd.Lifetime > 0 {
 		if err := s.amend(ctx, cmd, &w); err != nil {
 			return nil, err
@@ -247,14 +250,15 @@ const maxPrompts = 32
 // prompt notes at everybody just added that the watcher added them. It is a
 // courtesy: a failure does not fail the subscription.
 func (s *Service) prompt(ctx context.Context, watcher uc.UserURI, added []uc.UserURI) {
-	if s.cfg.Policy.MaxPromptedSubscriber == 0 {
-		return
-	}
 	card, _ := s.cfg.Directory.Person(watcher)
 	for _, user := range added[:min(len(added), maxPrompts)] {
+		most := s.cfg.Policies.Presence(user).MaxPromptedSubscriber
+		if most <= 0 {
+			continue
+		}
 		_, err := s.cfg.Groups.Propose(ctx, user, &groupstate.AddPrompt{
 			User: user, Now: s.cfg.Clock.Now().UnixMilli(), Watcher: watcher, DisplayName: card.DisplayName,
-			Type: access.SameEnterprise, Max: s.cfg.Policy.MaxPromptedSubscriber,
+			Type: access.SameEnterprise, Max: uint32(min(most, groupstate.MaxPrompts)),
 		})
 		if err != nil && ctx.Err() == nil {
 			s.cfg.Log.Debug("somebody is not told of a new subscriber", "user", user, "err", err)

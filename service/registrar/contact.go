@@ -11,6 +11,7 @@ import (
 	"trivet/fault"
 	"trivet/link/sipmux"
 	"trivet/rule/groupstate"
+	"trivet/rule/policy"
 	"trivet/uc"
 	"trivet/wire/sip"
 )
@@ -31,7 +32,8 @@ func (r *Registrar) lyncContact(req *sipmux.Request) (groupstate.BindContact, er
 	if err != nil {
 		return c, err
 	}
-	life := r.cfg.Lync
+	limits := r.cfg.Policy()
+	life := time.Duration(limits.DefaultEndpointExpiration) * time.Second
 	if n, ok := req.Expires(); ok {
 		life = time.Duration(n) * time.Second
 	}
@@ -50,19 +52,21 @@ func (r *Registrar) lyncContact(req *sipmux.Request) (groupstate.BindContact, er
 		c.Instance = instanceFromEpid(string(req.Endpoint))
 	}
 	c.GRUU = lyncGRUU(req.User, c.Instance)
-	c.Lifetime, err = r.lifetime(life)
+	c.Lifetime, err = lifetime(life, limits)
 	return c, err
 }
 
 // sipContacts makes the contacts of a standard REGISTER.
 func (r *Registrar) sipContacts(req *sipmux.Request, contacts []sip.Addr) ([]groupstate.BindContact, error) {
+	limits := r.cfg.Policy()
+	usual := min(time.Duration(limits.DefaultEndpointExpiration)*time.Second, usualSIP)
 	all := make([]groupstate.BindContact, 0, len(contacts))
 	for _, a := range contacts {
 		u, err := sip.ParseURI(a.URI)
 		if err != nil {
 			return nil, err
 		}
-		life := r.cfg.Usual
+		life := usual
 		if n, ok := req.Expires(); ok {
 			life = time.Duration(n) * time.Second
 		}
@@ -72,7 +76,7 @@ func (r *Registrar) sipContacts(req *sipmux.Request, contacts []sip.Addr) ([]gro
 			}
 		}
 		c := groupstate.BindContact{Contact: a.URI, Instance: instanceOf(a), Methods: a.Params.Value("methods"), Q: quality(a.Params.Value("q"))}
-		if c.Lifetime, err = r.lifetime(life); err != nil {
+		if c.Lifetime, err = lifetime(life, limits); err != nil {
 			return nil, err
 		}
 		if c.Instance == "" {
@@ -94,12 +98,16 @@ func (r *Registrar) sipContacts(req *sipmux.Request, contacts []sip.Addr) ([]gro
 	return all, nil
 }
 
+// usualSIP is the longest lifetime that a standard client gets that asks for none,
+// RFC 3261 10.2.
+const usualSIP = time.Hour
+
 // lifetime checks what a client asks for, in milliseconds.
-func (r *Registrar) lifetime(d time.Duration) (int64, error) {
-	if d > 0 && d < r.cfg.Least {
+func lifetime(d time.Duration, limits *policy.Registrar) (int64, error) {
+	if d > 0 && d < time.Duration(limits.MinEndpointExpiration)*time.Second {
 		return 0, errBrief
 	}
-	return min(d, r.cfg.Most).Milliseconds(), nil
+	return min(d, time.Duration(limits.MaxEndpointExpiration)*time.Second).Milliseconds(), nil
 }
 
 // instanceOf is the value of +sip.instance without its brackets.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"slices"
 	"strings"
-	"time"
 
 	"trivet/fault"
 	"trivet/link/sipmux"
@@ -62,7 +61,7 @@ func (r *Registrar) refusal(req *sipmux.Request, res *sip.Message, err error) (*
 	switch {
 	case err == errBrief:
 		res = req.Reply(423, "")
-		res.Add("Min-Expires", seconds(r.cfg.Least))
+		res.Add("Min-Expires", itoa(int64(r.cfg.Policy().MinEndpointExpiration)))
 		return res, nil
 	case fault.Is(err, fault.Stale): // out of order, RFC 3261 10.3
 		return req.Reply(500, "CSeq Out Of Order"), nil
@@ -164,7 +163,7 @@ func (r *Registrar) bind(ctx context.Context, req *sipmux.Request, contacts []gr
 		return groupstate.BindResult{}, fault.Newf(fault.Limit, opRegister, "one connection carries at most %d endpoints; register over another one", maxTies)
 	}
 	cmd := &groupstate.Bind{
-		User: req.User, Now: req.Now.UnixMilli(), Max: uint32(r.cfg.MaxEndpoints), CallID: req.CallID(), CSeq: cseq,
+		User: req.User, Now: req.Now.UnixMilli(), Max: uint32(r.cfg.Policy().MaxEndpointsPerUser), CallID: req.CallID(), CSeq: cseq,
 		Flow: groupstate.Flow{Server: r.cfg.FQDN, Epoch: r.cfg.Epoch, Conn: req.Conn.ID(), Transport: req.Conn.Transport(), Remote: req.Conn.Remote()},
 		Path: strings.Join(slices.Collect(req.All("Path")), ", "), UserAgent: clip(req.Get("User-Agent"), 256), Contacts: contacts,
 	}
@@ -185,5 +184,3 @@ func clip(s string, most int) string {
 	}
 	return s
 }
-
-func seconds(d time.Duration) string { return itoa(int64(d / time.Second)) }

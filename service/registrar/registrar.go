@@ -19,6 +19,7 @@ import (
 	"trivet/link/sipmux"
 	"trivet/link/siptrans"
 	"trivet/rule/groupstate"
+	"trivet/rule/policy"
 	"trivet/uc"
 	"trivet/wire/sip"
 )
@@ -61,17 +62,16 @@ type Config struct {
 	Epoch    uint64                 // of this run, higher than in all runs before
 	Describe func(res *sip.Message) // adds Allow and the like to answers to OPTIONS; nil adds nothing
 
-	MaxEndpoints int           // 8: endpoints per user
-	Least        time.Duration // 60 s: shortest lifetime, else 423
-	Usual        time.Duration // 1 h: lifetime of SIP clients that ask for none
-	Lync         time.Duration // 2 h: lifetime of Lync clients, which ask for none
-	Most         time.Duration // 8 h: longer wishes are cut
-	Grace        time.Duration // 20 s: how long a lost endpoint may take to come back
-	Farewell     time.Duration // 5 s: between a forced sign-out and the end of the connection
-	SweepEvery   time.Duration // 1 s
+	// Policy has the limits of registrations; it is asked for every REGISTER, so that
+	// they can change while running. nil: the defaults.
+	Policy func() *policy.Registrar
+
+	Grace      time.Duration // 20 s: how long a lost endpoint may take to come back
+	Farewell   time.Duration // 5 s: between a forced sign-out and the end of the connection
+	SweepEvery time.Duration // 1 s
 }
 
-func orDefault[T int | time.Duration](v *T, d T) {
+func orDefault(v *time.Duration, d time.Duration) {
 	if *v == 0 {
 		*v = d
 	}
@@ -93,11 +93,9 @@ func New(cfg Config) *Registrar {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	orDefault(&cfg.MaxEndpoints, 8)
-	orDefault(&cfg.Least, time.Minute)
-	orDefault(&cfg.Usual, time.Hour)
-	orDefault(&cfg.Lync, 2*time.Hour)
-	orDefault(&cfg.Most, 8*time.Hour)
+	if cfg.Policy == nil {
+		cfg.Policy = policy.RegistrarConfiguration.Default
+	}
 	orDefault(&cfg.Grace, 20*time.Second)
 	orDefault(&cfg.Farewell, 5*time.Second)
 	orDefault(&cfg.SweepEvery, time.Second)

@@ -21,6 +21,7 @@ import (
 	"trivet/link/sipmux"
 	"trivet/link/siptrans"
 	"trivet/rule/groupstate"
+	"trivet/rule/policy"
 	"trivet/uc"
 	"trivet/wire/sip"
 )
@@ -336,7 +337,13 @@ func TestLyncSignIn(t *testing.T) {
 }
 
 func TestLyncRefusals(t *testing.T) {
-	s := start(t, func(c *Config) { c.MaxEndpoints = 1 })
+	s := start(t, func(c *Config) {
+		c.Policy = func() *policy.Registrar {
+			p := *policy.RegistrarConfiguration.Default()
+			p.MaxEndpointsPerUser = 1
+			return &p
+		}
+	})
 	c := s.dial()
 	without := func(prefix string) []string {
 		return slices.DeleteFunc(lync("e1"), func(h string) bool { return strings.HasPrefix(h, prefix) })

@@ -1,0 +1,188 @@
+package frontend
+
+import (
+	"context"
+	"time"
+
+	"trivet/kit/conf"
+	"trivet/link/sipauth"
+	"trivet/rule/groupstate"
+	"trivet/rule/policy"
+	"trivet/store/central"
+	"trivet/uc"
+)
+
+// policies say what holds for a user now: the tag that was granted before the
+// site before Global. Every answer is of the moment, takes constant time and no
+// lock; none of the values may be changed. Services take what they need as small
+// interfaces of their own.
+type policies struct {
+	*central.Policies
+	people *people
+}
+
+// openPolicies opens the configuration and lets services hear of its changes.
+func (s *server) openPolicies(ctx context.Context) error {
+	store, err := central.OpenSQLite(ctx, s.path("central.db"), s.clock)
+	if err != nil {
+		return err
+	}
+	s.central = store
+	s.life.Add("configuration", 5*time.Second, func(context.Context) error { return store.Close() })
+	given := fromSettings(s.set)
+	all, err := central.OpenPolicies(ctx, store, s.set.Site, given)
+	if err != nil {
+		return err
+	}
+	s.policies = policies{all, s.people}
+	s.warnOfSettings(given)
+	store.OnChange(s.policyChanged())
+	return nil
+}
+
+// Presence is the CsPresencePolicy of a user.
+func (p policies) Presence(u uc.UserURI) *policy.Presence {
+	tag := ""
+	if user := p.people.ByAddress(u); user != nil {
+		tag = user.PresencePolicy
+	}
+	return policy.PresencePolicy.For(p.Book(), tag)
+}
+
+// Client is the CsClientPolicy of a user.
+func (p policies) Client(u uc.UserURI) *policy.Client {
+	tag := ""
+	if user := p.people.ByAddress(u); user != nil {
+		tag = user.ClientPolicy
+	}
+	return policy.ClientPolicy.For(p.Book(), tag)
+}
+
+// Conferencing is the CsConferencingPolicy of an organizer.
+func (p policies) Conferencing(u uc.UserURI) *policy.Conferencing {
+	tag := ""
+	if user := p.people.ByAddress(u); user != nil {
+		tag = user.ConferencingPolicy
+	}
+	return policy.ConferencingPolicy.For(p.Book(), tag)
+}
+
+// Privacy is the CsPrivacyConfiguration.
+func (p policies) Privacy() *policy.Privacy { return policy.PrivacyConfiguration.For(p.Book(), "") }
+
+// Registrar is the CsRegistrarConfiguration.
+func (p policies) Registrar() *policy.Registrar {
+	return policy.RegistrarConfiguration.For(p.Book(), "")
+}
+
+// Proxy is the CsProxyConfiguration.
+func (p policies) Proxy() *policy.Proxy { return policy.ProxyConfiguration.For(p.Book(), "") }
+
+// UserServices is the CsUserServicesConfiguration.
+func (p policies) UserServices() *policy.UserServices {
+	return policy.UserServicesConfiguration.For(p.Book(), "")
+}
+
+// Meeting is the CsMeetingConfiguration.
+func (p policies) Meeting() *policy.Meeting { return policy.MeetingConfiguration.For(p.Book(), "") }
+
+// AddressBook is the CsAddressBookConfiguration.
+func (p policies) AddressBook() *policy.AddressBook {
+	return policy.AddressBookConfiguration.For(p.Book(), "")
+}
+
+// WebService is the CsWebServiceConfiguration.
+func (p policies) WebService() *policy.WebService {
+	return policy.WebServiceConfiguration.For(p.Book(), "")
+}
+
+// MaxContacts is the lower one of the two limits of a contact list.
+func (p policies) MaxContacts(u uc.UserURI) int {
+	most := p.UserServices().MaxContacts
+	if n := p.Client(u).MaximumNumberOfContacts; n != nil {
+		most = min(most, *n)
+	}
+	return min(most, groupstate.MaxContacts)
+}
+
+// MaxPromptedSubscribers is how many people wait for the user's answer at most.
+func (p policies) MaxPromptedSubscribers(u uc.UserURI) int {
+	return p.Presence(u).MaxPromptedSubscriber
+}
+
+// signInPolicy is what is offered to who signs in. TLS-DSK needs the web services.
+func (s *server) signInPolicy() sipauth.Policy {
+	p := s.policies.Proxy()
+	return sipauth.Policy{
+		UseNtlm: p.UseNtlmForClientToProxyAuth, UseKerberos: p.UseKerberosForClientToProxyAuth,
+		UseCertificate: p.UseCertificateForClientToProxyAuth && !s.set.HTTPS.Off(),
+		UseDigest:      p.UseDigestForClientToProxyAuth, DigestMD5: p.UseDigestMD5ForClientToProxyAuth,
+	}
+}
+
+// policyChanged has everybody's watchers look again when privacy mode is switched:
+// what they may see has changed at once.
+func (s *server) policyChanged() func(central.Change) {
+	private := s.policies.Privacy().EnablePrivacyMode
+	return func(central.Change) { // one after the other, and behind the new book
+		is := s.policies.Privacy().EnablePrivacyMode
+		if is == private || s.groups == nil {
+			private = is
+			return
+		}
+		private = is
+		s.life.Go("privacy mode", func(ctx context.Context) error {
+			for _, x := range s.groups.all {
+				if err := x.Read(ctx, s.presence.Afresh); err != nil && ctx.Err() == nil {
+					s.log.Warn("watchers do not know of the privacy mode yet", "err", err)
+				}
+			}
+			return nil
+		})
+	}
+}
+
+// settingsOf are the settings that are policies: they are the values of Global until
+// an administrator changes that.
+var settingsOf = []struct {
+	kind       *policy.Kind
+	param, key string
+}{
+	{policy.PresencePolicy.Kind, "MaxPromptedSubscriber", "presence.prompts"},
+	{policy.PrivacyConfiguration.Kind, "EnablePrivacyMode", "presence.privacy-mode"},
+	{policy.ProxyConfiguration.Kind, "UseDigestMD5ForClientToProxyAuth", "digest.md5"},
+	{policy.RegistrarConfiguration.Kind, "MaxEndpointsPerUser", "limits.endpoints"},
+	{policy.UserServicesConfiguration.Kind, "MaxContacts", "limits.contacts"},
+}
+
+// fromSettings are the values that differ from their defaults, by kind; a kind
+// whose settings are as shipped has none.
+func fromSettings(set conf.Settings) map[*policy.Kind]policy.Values {
+	given := map[*policy.Kind]policy.Values{}
+	for _, s := range settingsOf {
+		if given[s.kind] == nil {
+			given[s.kind] = policy.Values{}
+		}
+		for _, f := range conf.Fields(&set) {
+			if f.Key == s.key && f.String() != f.Default {
+				given[s.kind][s.param] = f.String()
+			}
+		}
+	}
+	return given
+}
+
+// warnOfSettings says which settings count no more.
+func (s *server) warnOfSettings(given map[*policy.Kind]policy.Values) {
+	for _, x := range settingsOf {
+		value, ok := given[x.kind][x.param]
+		if !ok {
+			continue
+		}
+		global, _ := s.policies.Book().Find(x.kind, policy.Identity{})
+		if has := x.kind.Param(x.param).Text(global.Values); has != value {
+			s.log.Warn("a setting counts no more: the policy was changed by an administrator", "setting", x.key, "value", value,
+				"policy", x.kind.Noun, "parameter", x.param, "holds", has)
+		}
+	}
+}
