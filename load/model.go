@@ -8,7 +8,7 @@ import (
 // Act is something that a simulated user, or one of its endpoints, does.
 type Act uint8
 
-// The acts. Those up to Expand come by chance at the rate of their row; the ones
+// The acts. Those up to Short come by chance at the rate of their row; the ones
 // behind follow from others or from the protocol.
 const (
 	Publish Act = iota
@@ -19,10 +19,9 @@ const (
 	PollRest
 	Search
 	Short
-	Expand
-	Conference
 
 	SignIn
+	Again
 	Ready
 	Message
 	Typing
@@ -41,14 +40,11 @@ const (
 	Resubscribe
 	KeepAlive
 	SignOut
-	Join
-	Say
-	Leave
 	acts int = iota
 )
 
-// chance is how many acts come by chance: Publish to Conference.
-const chance = int(Conference) + 1
+// chance is how many acts come by chance: Publish to Short.
+const chance = int(Short) + 1
 
 // Whose says what the count of a row is multiplied with.
 type Whose uint8
@@ -61,10 +57,9 @@ const (
 	PerMessage
 	PerSearch
 	PerShort
-	PerConference
 )
 
-var whose = [...]string{"user", "endpoint", "session", "message", "search", "short subscription", "conference"}
+var whose = [...]string{"user", "endpoint", "session", "message", "search", "short subscription"}
 
 func (w Whose) String() string { return whose[w] }
 
@@ -115,6 +110,7 @@ func Lync2013() *Model {
 		Name: "lync2013", Session: day, Day: 24 * time.Hour, Window: 2 * time.Hour, Endpoints: 1.9, Contacts: 40, Messages: 10, Typings: 2, Found: 20,
 		Rows: []Row{
 			{SignIn, "sign-in", 1, 0, PerEndpoint, "log-on: once, all within 120 minutes; 1.9 endpoints per user with mobility"},
+			{Ready, "signed in wholly", 1, 0, PerEndpoint, "from the sign-in to the last answer to what the client asks for then"},
 			{Publish, "publication", 4, time.Hour, PerUser, "presence: 4 publications per user and hour"},
 			{Talk, "IM session", 6, day, PerUser, "IM: 6 two-party sessions per user and day"},
 			{Message, "message", 10, 0, PerTalk, "IM: 10 messages per session"},
@@ -128,7 +124,6 @@ func Lync2013() *Model {
 			{PollResults, "poll: results", 3, 0, PerSearch, "polling: 20 results at once, refreshed twice, every 5 minutes"},
 			{Short, "short subscription", 6, time.Hour, PerUser, "subscriptions: 6 of 10 minutes per user and hour"},
 			{EndShort, "its end", 1, 0, PerShort, "SUBSCRIBE with Expires: 0 after 10 minutes"},
-			{Expand, "group expansion", 1, 2 * time.Hour, PerUser, "one distribution group expanded every 2 hours"},
 			{Contacts, "contact list", 1, 0, PerEndpoint, "sign-in: subscription to the roaming contact list"},
 			{Provisioning, "provisioning", 1, 0, PerEndpoint, "sign-in: in-band settings"},
 			{Self, "own presence", 1, 0, PerEndpoint, "sign-in: subscription to the own publications"},
@@ -142,7 +137,8 @@ func Lync2013() *Model {
 			{"40 single dialogs per user to federated contacts, 10 % federated contacts, 25 % XMPP", "a Standard Edition has no federation"},
 			{"30 % of users remote", "there is no Edge"},
 			{"25 photos and 1 organisation chart per user and day, 4 + 60 web queries without files", "web requests are no part of this generator"},
-			{"conferences: 5 % of users at once", "see --conferences"},
+			{"one distribution group expanded every 2 hours", "web requests are no part of this generator"},
+			{"conferences: 5 % of users at once", "not served yet"},
 			{"application sharing 0.25 and file transfer 0.05 per user and day, voice, Response Group, parking", "media between clients, or not served"},
 			{"Persistent Chat: 25 % of users, 1.5 rooms", "not served"},
 		},
@@ -187,7 +183,7 @@ func (m *Model) Expected(r *Row, s Scale) float64 {
 
 // base is the row that others of it follow, nil for users and endpoints.
 func (m *Model) base(w Whose) *Row {
-	for of, act := range map[Whose]Act{PerTalk: Talk, PerMessage: Message, PerSearch: Search, PerShort: Short, PerConference: Conference} {
+	for of, act := range map[Whose]Act{PerTalk: Talk, PerMessage: Message, PerSearch: Search, PerShort: Short} {
 		if of == w {
 			return m.row(act)
 		}

@@ -19,7 +19,7 @@ func TestModelArithmetic(t *testing.T) {
 	s := Scale{Users: 6660, Endpoints: 12654, Length: time.Hour}
 	for act, want := range map[Act]float64{
 		SignIn: 12654, Publish: 26640, Talk: 3330, Message: 33300, Typing: 66600, EndTalk: 3330,
-		Search: 39960, PollResults: 119880, Short: 39960, EndShort: 39960, KeepAlive: 151848, Expand: 3330,
+		Search: 39960, PollResults: 119880, Short: 39960, EndShort: 39960, KeepAlive: 151848,
 		PollMail: 133200, PollClick: 6660, PollCard: 1110, Batch: 12654,
 	} {
 		if got := m.Expected(m.row(act), s); math.Abs(got-want) > 1e-6*want {
@@ -92,10 +92,10 @@ func TestScheduleKeepsTheRates(t *testing.T) {
 
 func TestScheduleWeights(t *testing.T) {
 	t.Parallel()
-	s := NewSchedule(Lync2013(), 1, 1, map[Act]float64{Talk: 0, Search: 0, Expand: 0})
+	s := NewSchedule(Lync2013(), 1, 1, map[Act]float64{Talk: 0, Search: 0})
 	st := s.Stream(0, 0)
 	for range 10000 {
-		if _, act := s.Next(&st); act == Talk || act == Search || act == Expand || act == Conference {
+		if _, act := s.Next(&st); act == Talk || act == Search {
 			t.Fatalf("act %d was switched off", act)
 		}
 	}

@@ -1,0 +1,76 @@
+package load
+
+import (
+	"maps"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// tally counts what became of one kind of act. Every act that was planned is in
+// the end one of: skipped, answered, failed, unanswered, lost, or still open.
+type tally struct {
+	planned    atomic.Int64 // came due by the schedule or by the protocol
+	skipped    atomic.Int64 // could not be tried: not signed in, nobody to talk to, told to wait
+	sent       atomic.Int64
+	late       atomic.Int64 // sent later than lateAfter behind its time, by the generator
+	answered   atomic.Int64 // 2xx
+	unanswered atomic.Int64 // no final answer in time
+	lost       atomic.Int64 // the connection ended first
+	latency    Histogram    // from the intended time to the answer, of the answered
+
+	mu     sync.Mutex // guards status
+	status map[int]int64
+}
+
+// lateAfter is how much later than intended something may be sent before it
+// counts as late.
+const lateAfter = 50 * time.Millisecond
+
+// patience is how long an answer may take.
+const patience = 32 * time.Second
+
+func (t *tally) refused(status int) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.status == nil {
+		t.status = map[int]int64{}
+	}
+	t.status[status]++
+}
+
+// refusals are the failures by status.
+func (t *tally) refusals() map[int]int64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return maps.Clone(t.status)
+}
+
+// failed counts everything that was sent and did not succeed.
+func (t *tally) failed() int64 {
+	n := t.unanswered.Load() + t.lost.Load()
+	for _, k := range t.refusals() {
+		n += k
+	}
+	return n
+}
+
+// counters are what is counted beside the acts.
+type counters struct {
+	connected   atomic.Int64 // connections made
+	unconnected atomic.Int64 // attempts that failed
+	dropped     atomic.Int64 // connections that ended unasked
+	told        atomic.Int64 // answers with Retry-After
+	stale       atomic.Int64 // publications repeated after 409
+	forged      atomic.Int64 // signatures of the server that are wrong
+	checked     atomic.Int64 // signatures of the server that were checked
+	strange     atomic.Int64 // messages that fit nothing
+	signedIn    atomic.Int64 // endpoints now
+	requests    atomic.Int64 // sent, of all kinds, ACK and answers not counted
+	answers     atomic.Int64 // sent to requests of the server
+	resumed     atomic.Int64 // TLS handshakes that resumed a session
+	notified    atomic.Int64 // NOTIFY and BENOTIFY that came
+	bytesIn     atomic.Int64
+	delivered   atomic.Int64 // MESSAGE that came
+	spread      Histogram    // from the intended time of a publication to each notification of it
+}
