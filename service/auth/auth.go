@@ -57,6 +57,7 @@ type Config struct {
 	Certificates Certificates
 	SealKey      []byte        // 32 bytes, of a file outside the database: seals credentials
 	TicketKey    []byte        // 32 bytes, the same on all servers of the pool: signs web tickets
+	External     External      // checks the passwords that are not kept here; nil: there are none
 	Brake        sipauth.Brake // shared with SIP; nil: one of its own
 
 	Server  string   // FQDN of this server, the issuer of tickets

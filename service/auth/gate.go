@@ -31,11 +31,12 @@ func (s *Service) Password(ctx context.Context, addr netip.Addr, login, password
 	if err != nil {
 		return directory.User{}, fault.Wrap(op, err)
 	}
-	ok, err := s.work.check(ctx, secrets.Argon2id, password)
+	ok, err := s.prove(ctx, u, secrets, password)
 	if err != nil {
+		s.charge(secrets, addr, device, err)
 		return directory.User{}, fault.Wrap(op, err)
 	}
-	return u, s.settle(ok && password != "", addr, device, u)
+	return u, s.settle(ok, addr, device, u)
 }
 
 // settle books the outcome of a proof and applies the policy.
