@@ -34,6 +34,7 @@ func (s *server) startHTTPS(ctx context.Context) error {
 	})
 	mux := http.NewServeMux()
 	s.auth.Routes(mux, http.HandlerFunc(s.home))
+	s.book.Routes(mux, s.auth)
 	web.Mount("/", mux)
 	web.Mount("/api/", s.desk.Remote())
 	var err error
@@ -102,6 +103,7 @@ var _ admin.Deployment = deployment{}
 func (d deployment) Users() cmdlet.Users               { return directoryUsers(d) }
 func (d deployment) Pool() cmdlet.Pool                 { return pool(d) }
 func (d deployment) Certificates() cmdlet.Certificates { return d.authority }
+func (d deployment) Policies() cmdlet.Policies         { return d.policies }
 
 // directoryUsers are the users with their credentials.
 type directoryUsers struct{ *server }
@@ -272,10 +274,10 @@ func (p pool) Services(ctx context.Context) ([]cmdlet.Service, error) {
 func (s *server) provisioning(_ uc.UserURI, group string) (presdoc.ProvisionGroup, bool) {
 	switch group {
 	case "ServerConfiguration":
-		return presdoc.ProvisionGroup{Name: group, Entries: []presdoc.Setting{
+		return presdoc.ProvisionGroup{Name: group, Entries: append([]presdoc.Setting{
 			{Name: "ucPC2PCAVEncryption", Value: "SupportEncryption"},
 			{Name: "ucPortRangeEnabled", Value: "false"},
-		}}, true
+		}, s.bookSettings()...)}, true
 	case "persistentChatConfiguration":
 		return presdoc.ProvisionGroup{Name: group, Properties: []presdoc.Setting{{Name: "EnablePersistentChat", Value: "false"}}}, true
 	}

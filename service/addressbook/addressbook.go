@@ -9,8 +9,11 @@
 package addressbook
 
 import (
+	"context"
 	"log/slog"
 	"sync"
+
+	"golang.org/x/sync/semaphore"
 
 	"trivet/kit/clock"
 	"trivet/rule/directory"
@@ -22,20 +25,37 @@ import (
 type Rights struct {
 	Search bool // over SIP and the web
 	Files  bool // download address book files
+	Photos bool // see photos
+	Groups int  // most members of a group that is expanded; 0: none is
+}
+
+// Directory is what is not kept here; store/users is one. fault.NotFound for what
+// does not exist.
+type Directory interface {
+	Photo(ctx context.Context, guid string) (directory.Photo, error)
+	// Expand returns a group, by mail or SIP address, with at most limit of its
+	// direct members.
+	Expand(ctx context.Context, address string, limit int) (directory.Expansion, error)
+	// SearchGroups finds the groups that are not hidden.
+	SearchGroups(ctx context.Context, q directory.Search) ([]directory.Group, bool, error)
 }
 
 // Config makes a Service.
 type Config struct {
+	Directory Directory
 	// Rights answers what the policies of a user allow; nil: everything.
 	Rights func(user uc.UserURI) Rights
+	Server string // FQDN, the source of diagnostics
 	Clock  clock.Clock
 	Log    *slog.Logger
 }
 
 // Service is the address book of one server.
 type Service struct {
-	cfg   Config
-	brake brake
+	cfg       Config
+	brake     brake
+	expanding *semaphore.Weighted
+	sizes     photoSizes
 
 	mu     sync.RWMutex // guards the field below
 	people *finder.Index[*directory.User]
@@ -44,7 +64,7 @@ type Service struct {
 // New makes a Service that knows nobody yet.
 func New(cfg Config) *Service {
 	if cfg.Rights == nil {
-		cfg.Rights = func(uc.UserURI) Rights { return Rights{true, true} }
+		cfg.Rights = func(uc.UserURI) Rights { return Rights{true, true, true, 100} }
 	}
 	if cfg.Clock == nil {
 		cfg.Clock = clock.Real{}
@@ -52,7 +72,10 @@ func New(cfg Config) *Service {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{cfg: cfg, brake: newBrake(), people: finder.New[*directory.User](len(attributes), named)}
+	return &Service{
+		cfg: cfg, brake: newBrake(), expanding: semaphore.NewWeighted(maxExpanding), sizes: newPhotoSizes(),
+		people: finder.New[*directory.User](len(attributes), named),
+	}
 }
 
 // Changed takes a change of the directory: was is nil for somebody new, is for

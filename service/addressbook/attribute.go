@@ -23,6 +23,7 @@ const (
 	plain   kind = iota // from the beginning
 	worded              // from the beginning of any word
 	address             // from the beginning, without sip:
+	mailbox             // from the beginning
 	phone               // the digits
 )
 
@@ -32,7 +33,7 @@ var attributes = [...]attribute{
 	{"givenName", worded, func(u *directory.User) string { return u.FirstName }},
 	{"sn", worded, func(u *directory.User) string { return u.LastName }},
 	{"msRTCSIP-PrimaryUserAddress", address, sipAddress},
-	{"mail", plain, func(u *directory.User) string { return u.WindowsEmailAddress }},
+	{"mail", mailbox, func(u *directory.User) string { return u.WindowsEmailAddress }},
 	{"mailNickname", plain, func(u *directory.User) string { return u.MailNickname }},
 	{"company", worded, func(u *directory.User) string { return u.Company }},
 	{"department", worded, func(u *directory.User) string { return u.Department }},
@@ -51,8 +52,8 @@ var attributes = [...]attribute{
 // named has the bits of the attributes in which every word counts.
 var named = bitsOf(worded)
 
-// phones has the bits of the phone numbers.
-var phones = bitsOf(phone)
+// phones has the bits of the phone numbers, addresses those of addresses.
+var phones, addresses = bitsOf(phone), bitsOf(address) | bitsOf(mailbox)
 
 func bitsOf(k kind) (set uint64) {
 	for i, a := range attributes {

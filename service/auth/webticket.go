@@ -42,6 +42,16 @@ func (s *Service) serveTicket(r *http.Request, body []byte) (answer, error) {
 	return a, nil
 }
 
+// Base is "https://host:port", without a path, as the client of r knows the web
+// services of this pool.
+func (s *Service) Base(r *http.Request) string { return s.base(r) }
+
+// WebBase is Base for whoever has not asked yet.
+func (s *Service) WebBase() string { return "https://" + s.cfg.WebHost }
+
+// Issuer is where the client of r gets web tickets.
+func (s *Service) Issuer(r *http.Request) string { return s.base(r) + TicketPath }
+
 func sameUser(name string, u directory.User) bool {
 	addr, err := uc.ParseUserURI(name)
 	return err == nil && addr == u.SipAddress
