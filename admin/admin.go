@@ -3,7 +3,7 @@
 // interface, with two doors: the socket in the data folder, whose opener is the
 // owner, and HTTPS, where an administrator signs in with a password.
 //
-//	POST /api/cmdlet/{name}    {"Parameters": {"Identity": "alice"}, "WhatIf": false}
+//	POST /api/cmdlet/{name}    {"Parameters": {"Identity": "alice"}, "WhatIf": false, "Force": false}
 //	200                        {"Rows": […], "Plans": […], "Warnings": […]}
 //	otherwise                  a problem document (RFC 9457) with "kind" and "subject"
 //
@@ -116,6 +116,7 @@ func (s *Server) administrator(r *http.Request) (cmdlet.Caller, error) {
 type Request struct {
 	Parameters map[string]any
 	WhatIf     bool
+	Force      bool
 }
 
 // Reply is the body of the answer.
@@ -138,7 +139,7 @@ func (s *Server) serve(r *http.Request, caller cmdlet.Caller) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	call := &cmdlet.Call{Deployment: s.cfg.Deployment, Caller: caller, Clock: s.cfg.Clock, WhatIf: req.WhatIf}
+	call := &cmdlet.Call{Deployment: s.cfg.Deployment, Caller: caller, Clock: s.cfg.Clock, WhatIf: req.WhatIf, Force: req.Force}
 	err = s.run(r.Context(), c, req, call)
 	if noted := s.note(c, req, call, err); noted != nil && err == nil {
 		err = noted

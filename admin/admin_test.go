@@ -25,6 +25,7 @@ import (
 	"trivet/link/httpd"
 	"trivet/link/pki"
 	"trivet/rule/directory"
+	"trivet/store/central"
 	"trivet/store/users"
 	"trivet/uc"
 )
@@ -46,11 +47,13 @@ type deployment struct {
 	made      int
 	passwords map[string]string
 	certs     fakeCertificates
+	policies  *central.Policies
 }
 
 func (d *deployment) Users() cmdlet.Users               { return d }
 func (d *deployment) Pool() cmdlet.Pool                 { return fakePool{} }
 func (d *deployment) Certificates() cmdlet.Certificates { return &d.certs }
+func (d *deployment) Policies() cmdlet.Policies         { return d.policies }
 
 func (d *deployment) List(ctx context.Context, pattern string, f directory.Filter, limit int) ([]directory.User, error) {
 	return d.Store.List(ctx, users.Query{Pattern: pattern, Filter: f, Limit: limit})
@@ -145,7 +148,16 @@ func newSite(t *testing.T) *site {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { store.Close() })
-	s.dep = &deployment{Store: store, passwords: map[string]string{}}
+	config, err := central.OpenSQLite(t.Context(), filepath.Join(s.data, "central.db"), stopped{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { config.Close() })
+	policies, err := central.OpenPolicies(t.Context(), config, "Main", nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.dep = &deployment{Store: store, passwords: map[string]string{}, policies: policies}
 	s.server = admin.New(admin.Config{Deployment: s.dep, SignIn: s.signIn, Audit: filepath.Join(s.data, "audit.log"), Clock: stopped{}, Log: log.Discard()})
 	g := life.New(context.Background(), log.Discard())
 	if err := httpd.Local(t.Context(), g, filepath.Join(s.data, client.SocketName), s.server.Local(), log.Discard()); err != nil {

@@ -19,6 +19,7 @@ type entry struct {
 	Cmdlet     string         `json:"cmdlet"`
 	Parameters map[string]any `json:"parameters,omitempty"`
 	WhatIf     bool           `json:"whatIf,omitempty"`
+	Force      bool           `json:"force,omitempty"`
 	Done       []string       `json:"done,omitempty"`
 	Outcome    string         `json:"outcome"` // "done", or the kind of the fault
 	Error      string         `json:"error,omitempty"`
@@ -35,7 +36,7 @@ type audit struct {
 func (s *Server) note(c cmdlet.Cmdlet, req Request, call *cmdlet.Call, err error) error {
 	e := entry{
 		Time: s.cfg.Clock.Now().UTC(), Who: call.Caller.Name, Source: call.Caller.Source, Cmdlet: c.Name,
-		Parameters: harmless(c, req.Parameters), WhatIf: req.WhatIf, Done: call.Targets, Outcome: "done",
+		Parameters: harmless(c, req.Parameters), WhatIf: req.WhatIf, Force: req.Force, Done: call.Targets, Outcome: "done",
 	}
 	if err != nil {
 		e.Outcome, e.Error = fault.KindOf(err).String(), err.Error()

@@ -22,6 +22,7 @@ import (
 	"strings"
 	"time"
 
+	"trivet/admin/cmdlet"
 	"trivet/fault"
 	"trivet/link/httpd"
 )
@@ -114,9 +115,13 @@ func trusted(t Target) (*x509.CertPool, error) {
 }
 
 // call runs one cmdlet.
-func (c *conn) call(ctx context.Context, name string, parameters map[string]any, whatIf bool) (Reply, error) {
+func (c *conn) call(ctx context.Context, name string, g cmdlet.Given, whatIf bool) (Reply, error) {
 	const op = "client.call"
-	body, err := json.Marshal(map[string]any{"Parameters": parameters, "WhatIf": whatIf})
+	asked := map[string]any{"Parameters": g.Values, "WhatIf": whatIf}
+	if g.Force {
+		asked["Force"] = true
+	}
+	body, err := json.Marshal(asked)
 	if err != nil {
 		return Reply{}, fault.Wrap(op, err)
 	}

@@ -197,7 +197,7 @@ func (s *Session) execute(ctx context.Context, c cmdlet.Cmdlet, g cmdlet.Given) 
 		fmt.Fprintf(s.Err, "Asking %s.\n", conn.shown)
 	}
 	if !g.WhatIf && s.asks(c, g) {
-		plan, err := conn.call(ctx, c.Name, g.Values, true)
+		plan, err := conn.call(ctx, c.Name, g, true)
 		if err != nil {
 			return Reply{}, err
 		}
@@ -205,7 +205,7 @@ func (s *Session) execute(ctx context.Context, c cmdlet.Cmdlet, g cmdlet.Given) 
 			return Reply{}, err
 		}
 	}
-	return conn.call(ctx, c.Name, g.Values, g.WhatIf)
+	return conn.call(ctx, c.Name, g, g.WhatIf)
 }
 
 // asks reports whether the administrator has to confirm.

@@ -29,7 +29,7 @@ var common = []Param{
 var changing = []Param{
 	{Name: "WhatIf", Switch: true, Help: "Say what would be done and do nothing"},
 	{Name: "Confirm", Switch: true, Help: "Ask before doing it; -Confirm:$false never asks"},
-	{Name: "Force", Switch: true, Help: "Do not ask"},
+	{Name: "Force", Switch: true, Help: "Do not ask, and do also what would be refused out of caution"},
 }
 
 // AllParams lists the cmdlet's own parameters, then the common ones it has.

@@ -1,7 +1,17 @@
 package cmdlet
 
-// catalog is every cmdlet, by name. A test compares it with the files.
-var catalog = [...]Cmdlet{
+import (
+	"cmp"
+	"slices"
+)
+
+// catalog is every cmdlet, by name: those with a file of their own, and those made
+// from the kinds of policies.
+var catalog = slices.SortedFunc(slices.Values(append(ofKinds(), written[:]...)), func(a, b Cmdlet) int { return cmp.Compare(a.Name, b.Name) })
+
+// written are the cmdlets with a file of their own, by name. A test compares them
+// with the files.
+var written = [...]Cmdlet{
 	disableUser,
 	enableUser,
 	getAdminRoleAssignment,

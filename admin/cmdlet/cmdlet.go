@@ -14,10 +14,12 @@ import (
 	"context"
 	"crypto/x509"
 	"fmt"
+	"slices"
 	"strings"
 
 	"trivet/fault"
 	"trivet/kit/clock"
+	"trivet/rule/policy"
 )
 
 // Cmdlet is one management command.
@@ -37,6 +39,11 @@ type Cmdlet struct {
 	Table []string
 	// New makes the parameters, a pointer to a struct; see Param.
 	New func() Runner
+	// More are parameters that are no fields of the struct, which collects them.
+	More []Param
+	// Kind is the kind of policy that the cmdlet is made from, nil for one with a
+	// file of its own.
+	Kind *policy.Kind
 }
 
 // Runner is the parameter struct of a cmdlet.
@@ -61,6 +68,7 @@ type Call struct {
 	Clock      clock.Clock
 	Roots      *x509.CertPool // authorities local cmdlets trust
 	WhatIf     bool
+	Force      bool // do also what would be refused out of caution
 
 	Rows     []any
 	Plans    []string // what -WhatIf would have done
@@ -104,7 +112,7 @@ func Lookup(name string) (Cmdlet, error) {
 func noun(name string) string { _, n, _ := strings.Cut(name, "-"); return n }
 
 // All returns the catalogue, by name.
-func All() []Cmdlet { return append([]Cmdlet(nil), catalog[:]...) }
+func All() []Cmdlet { return slices.Clone(catalog) }
 
 func clip(s string) string {
 	if len(s) > 80 {

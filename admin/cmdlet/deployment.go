@@ -6,6 +6,7 @@ import (
 
 	"trivet/link/pki"
 	"trivet/rule/directory"
+	"trivet/rule/policy"
 	"trivet/uc"
 )
 
@@ -15,6 +16,17 @@ type Deployment interface {
 	Users() Users
 	Pool() Pool
 	Certificates() Certificates
+	Policies() Policies
+}
+
+// Policies are the policies and configurations of the deployment.
+type Policies interface {
+	// Book is what holds now.
+	Book() *policy.Book
+	// Change lets change make the new values of an instance: it gets the old ones and
+	// whether there is one, and returns the new ones, nil to remove it. The change is
+	// on disk and holds when it returns.
+	Change(ctx context.Context, by string, k *policy.Kind, id policy.Identity, change func(old policy.Values, exists bool) (policy.Values, error)) error
 }
 
 // Users is the directory. Faults are those of store/users.

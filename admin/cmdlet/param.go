@@ -42,6 +42,9 @@ func (c Cmdlet) Params() []Param {
 	list := make([]Param, 0, t.NumField())
 	for i := range t.NumField() {
 		f := t.Field(i)
+		if f.Anonymous {
+			continue
+		}
 		p := Param{Name: f.Name, Help: f.Tag.Get("help"), Default: f.Tag.Get("default"), index: i}
 		if v := f.Tag.Get("values"); v != "" {
 			p.Values = strings.Split(v, "|")
@@ -63,7 +66,7 @@ func (c Cmdlet) Params() []Param {
 		p.describe(f.Type)
 		list = append(list, p)
 	}
-	return list
+	return append(list, c.More...)
 }
 
 func (p *Param) describe(t reflect.Type) {
@@ -106,12 +109,13 @@ func (c Cmdlet) Bind(given map[string]any) (Runner, error) {
 			return nil, wrong(params[i].Name, "is given twice; give it once")
 		}
 		set[params[i].Name] = true
-		if err := params[i].assign(v.Field(params[i].index), value); err != nil {
+		if err := params[i].take(r, v, value); err != nil {
 			return nil, err
 		}
 	}
 	for _, p := range params {
 		switch {
+		case p.index < 0:
 		case p.Required && v.Field(p.index).IsZero():
 			return nil, wrong(p.Name, "is missing; give %s", strings.TrimSuffix(p.Help, "."))
 		case p.Default != "" && !set[p.Name]:
@@ -121,6 +125,18 @@ func (c Cmdlet) Bind(given map[string]any) (Runner, error) {
 		}
 	}
 	return r, nil
+}
+
+// take gives the struct a value: in its field, or as text to collect.
+func (p Param) take(r Runner, v reflect.Value, value any) error {
+	if p.index >= 0 {
+		return p.assign(v.Field(p.index), value)
+	}
+	text, err := p.one(value)
+	if err == nil {
+		r.(collector).collect(p.Name, text)
+	}
+	return err
 }
 
 // assign converts value to the type of the field.

@@ -36,6 +36,7 @@ func (s *server) startHTTPS(ctx context.Context) error {
 	s.auth.Routes(mux, http.HandlerFunc(s.home))
 	s.book.Routes(mux, s.auth)
 	web.Mount("/", mux)
+	web.Mount("GET /meet/{user}/{id}", s.meetings.Meet(s.set.Domain))
 	web.Mount("/api/", s.desk.Remote())
 	var err error
 	s.https, err = web.Start(ctx, s.life)
