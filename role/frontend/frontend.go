@@ -34,6 +34,7 @@ import (
 	"trivet/rule/groupstate"
 	"trivet/service/addressbook"
 	"trivet/service/auth"
+	"trivet/service/conference"
 	"trivet/service/contacts"
 	"trivet/service/im"
 	"trivet/service/presence"
@@ -80,6 +81,7 @@ type server struct {
 	presence  *presence.Service
 	contacts  *contacts.Service
 	im        *im.Service
+	meetings  *conference.Service
 	desk      *admin.Server
 
 	sipTLS, sipTCP, sipUDP, sipWS, sipWSS, https netip.AddrPort
@@ -385,8 +387,14 @@ func (s *server) makeServices(context.Context) error {
 		Policies: s.policies,
 	})
 	s.contacts = contacts.New(contacts.Config{Groups: s.groups, Directory: s.people, Limits: s.policies, Notifier: s.notifier, Other: s.book.SOAP, Log: s.log})
+	s.meetings = conference.New(conference.Config{
+		Groups: s.groups, Link: s.layer, Life: s.life, Clock: s.clock, Log: s.log, FQDN: s.fqdn, Epoch: s.epoch, Port: port(s.set.SIP.TLS),
+		Locate:      s.registrar.Locate,
+		DisplayName: func(u uc.UserURI) string { return s.people.DisplayName(context.Background(), u) }, JoinURL: s.joinURL,
+	})
 	s.im = im.New(im.Config{
-		Layer: s.layer, Proxy: s.proxy, Epoch: s.epoch, FQDN: s.set.FQDN, Port: port(s.set.SIP.TLS),
+		Invited: s.meetings.Invited,
+		Layer:   s.layer, Proxy: s.proxy, Epoch: s.epoch, FQDN: s.set.FQDN, Port: port(s.set.SIP.TLS),
 		Known: func(u uc.UserURI) bool { return s.people.ByAddress(u) != nil }, Locate: s.locate,
 	})
 	s.gate = sipauth.New(sipauth.Config{
@@ -431,7 +439,7 @@ func (s *server) tlsdskCertificate() *tls.Certificate {
 func (s *server) makeRoutes(context.Context) error {
 	var routes []sipmux.Route
 	for _, of := range [][]sipmux.Route{
-		s.registrar.Routes(), s.presence.Routes(), s.contacts.Routes(), s.im.Routes(),
+		s.registrar.Routes(), s.presence.Routes(), s.contacts.Routes(), s.im.Routes(), s.meetings.Routes(),
 		provision.New(s.provisioning, "<sip:"+hostPort(s.set.FQDN, s.set.SIP.TLS)+";transport=tls>").Routes(),
 	} {
 		routes = append(routes, of...)
@@ -450,6 +458,7 @@ func (s *server) adopt(ctx context.Context) error {
 			x.raft.Observe(func(index uint64, events []any) {
 				s.registrar.Observe(index, events)
 				s.im.Observe(state, events)
+				s.meetings.Observe(events)
 				s.presence.Observe(state, events)
 			})
 		}); err != nil {

@@ -18,6 +18,7 @@ import (
 	"trivet/link/siptrans"
 	"trivet/rule/directory"
 	"trivet/rule/groupstate"
+	"trivet/service/conference"
 	"trivet/store/users"
 	"trivet/uc"
 	"trivet/wire/presdoc"
@@ -272,10 +273,11 @@ func (p pool) Services(ctx context.Context) ([]cmdlet.Service, error) {
 
 // provisioning are the in-band settings, [MS-SIPREGE] 2.2. Services that this
 // edition does not have are left out, so that clients do not ask for them.
-func (s *server) provisioning(_ uc.UserURI, group string) (presdoc.ProvisionGroup, bool) {
+func (s *server) provisioning(user uc.UserURI, group string) (presdoc.ProvisionGroup, bool) {
 	switch group {
 	case "ServerConfiguration":
 		return presdoc.ProvisionGroup{Name: group, Entries: append([]presdoc.Setting{
+			{Name: "focusFactoryUri", Value: conference.Factory(user)},
 			{Name: "ucPC2PCAVEncryption", Value: "SupportEncryption"},
 			{Name: "ucPortRangeEnabled", Value: "false"},
 		}, s.bookSettings()...)}, true

@@ -18,6 +18,7 @@ import (
 	"trivet/link/siptrans"
 	"trivet/rule/groupstate"
 	"trivet/uc"
+	"trivet/wire/cccp"
 	"trivet/wire/sdp"
 	"trivet/wire/sip"
 )
@@ -33,7 +34,10 @@ type Config struct {
 	Locate func(user uc.UserURI, requestURI string) []groupstate.Binding
 	Epoch  uint64 // of this run; flows of other runs are dead
 	FQDN   string // of our Contact and of diagnostics
-	Port   int
+	// Invited accepts an invitation to a conference in place of a user whose devices
+	// know no conferences.
+	Invited func(ctx context.Context, r *sipmux.Request, user uc.UserURI) (*sip.Message, error)
+	Port    int
 }
 
 // Service routes messages and sessions.
@@ -83,7 +87,7 @@ func (s *Service) serve(ctx context.Context, r *sipmux.Request) (*sip.Message, e
 			return s.cfg.Proxy.Serve(ctx, r)
 		}
 	}
-	return s.toUser(r)
+	return s.toUser(ctx, r)
 }
 
 // tagged looks for a To tag without parsing: most requests outside dialogs have
@@ -145,7 +149,7 @@ func (s *Service) inGateway(r *sipmux.Request, x *session) (*sip.Message, error)
 // toUser sends a request outside of known dialogs to the endpoints of its
 // recipient. One within an unknown dialog, as after a restart, still arrives when
 // its URI is that of an endpoint.
-func (s *Service) toUser(r *sipmux.Request) (*sip.Message, error) {
+func (s *Service) toUser(ctx context.Context, r *sipmux.Request) (*sip.Message, error) {
 	const op = "im.toUser"
 	callee, err := uc.ParseUserURI(r.RequestURI)
 	if err != nil || !s.cfg.Known(callee) {
@@ -161,6 +165,13 @@ func (s *Service) toUser(r *sipmux.Request) (*sip.Message, error) {
 	if r.Method == "INVITE" && isIM(r.Message) {
 		if len(lync) == 0 && len(others) > 0 {
 			return s.chat(r, callee)
+		}
+		others = nil
+	}
+	if r.Method == "INVITE" && r.ContentType() == cccp.TypeInvitation && s.cfg.Invited != nil {
+		if len(lync) == 0 && len(others) > 0 {
+			r.Tx.Uncork()
+			return s.cfg.Invited(ctx, r, callee)
 		}
 		others = nil
 	}

@@ -1,0 +1,147 @@
+// Package conference is multiparty instant messaging: the focus factory, the focus
+// of each running conference and the IM MCU ([MS-CONFPRO], [MS-CONFBAS],
+// [MS-CONFIM]; RFC 4579 and 4575 for standard SIP clients).
+//
+// What a conference is (id, subject, access, roles, lock, expiry) is in the routing
+// group of its organizer and changes by commands. Who is in it is memory of this
+// process: a restart ends every session, and clients join again. Each running
+// conference has one focus with one lock and one queue of output, so all
+// participants see messages and roster changes in the same order. docs/design/0003
+// tells who owns what.
+//
+// A Service is safe for concurrent use. Observe never blocks.
+package conference
+
+import (
+	"context"
+	"log/slog"
+	"net/netip"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"trivet/kit/clock"
+	"trivet/kit/life"
+	"trivet/link/sipmux"
+	"trivet/link/sipnotify"
+	"trivet/link/siptrans"
+	"trivet/rule/groupstate"
+	"trivet/uc"
+	"trivet/wire/cccp"
+	"trivet/wire/sip"
+)
+
+// App is the application of the addresses that this service answers for.
+const App = "conf"
+
+// Event is the event package of the roster, RFC 4575.
+const Event = "conference"
+
+// Groups finds the routing group of a user.
+type Groups interface {
+	Propose(ctx context.Context, user uc.UserURI, cmd groupstate.Command) (any, error)
+	Read(ctx context.Context, user uc.UserURI, f func(*groupstate.State)) error
+}
+
+// Link is the part of siptrans.Layer that is needed.
+type Link interface {
+	Conn(id uint64) *siptrans.Conn
+	Datagram(remote netip.AddrPort) *siptrans.Conn
+	Request(c *siptrans.Conn, req *sip.Message, on func(res *sip.Message, err error)) *siptrans.ClientTx
+	Send(c *siptrans.Conn, m *sip.Message) error
+}
+
+// Config sets a Service up. Zero numbers and durations mean the defaults given here.
+type Config struct {
+	Groups Groups
+	Link   Link
+	Life   *life.Group
+	Clock  clock.Clock
+	Log    *slog.Logger
+	FQDN   uc.ServerFQDN
+	Epoch  uint64
+	Port   int
+	// Locate returns where a user is registered. It must not block.
+	Locate func(uc.UserURI) []groupstate.Binding
+	// DisplayName is how others see the user, "" if nothing is known.
+	DisplayName func(uc.UserURI) string
+	// JoinURL is the address of the web page of a conference, "" for none.
+	JoinURL func(organizer uc.UserURI, id string) string
+
+	MaxMeetingSize int           // 250: people in one conference
+	MaxPerUser     uint32        // 1000: conferences of one organizer
+	AdHoc          time.Duration // 8 h: how long a conference without an expiry is kept
+	Grace          time.Duration // 20 s: how long a lost participant may take to come back
+}
+
+// Service makes and runs conferences.
+type Service struct {
+	cfg      Config
+	notifier *sipnotify.Notifier
+	changes  queue
+	watches  atomic.Uint64 // numbers of subscriptions
+
+	mu       sync.Mutex // guards the maps below; taken last
+	foci     map[place]*focus
+	sessions map[sessionKey]*session
+	seats    map[uc.UserURI]map[*seat]struct{}
+}
+
+// New makes the service and starts its worker in cfg.Life.
+func New(cfg Config) *Service {
+	if cfg.Clock == nil {
+		cfg.Clock = clock.Real{}
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	orDefault(&cfg.MaxMeetingSize, 250)
+	orDefault(&cfg.MaxPerUser, groupstate.MaxConferences)
+	orDefault(&cfg.AdHoc, 8*time.Hour)
+	orDefault(&cfg.Grace, 20*time.Second)
+	s := &Service{cfg: cfg, foci: map[place]*focus{}, sessions: map[sessionKey]*session{}, seats: map[uc.UserURI]map[*seat]struct{}{}}
+	s.notifier = sipnotify.New(sipnotify.Config{
+		Link: cfg.Link, Locate: cfg.Locate, Server: cfg.FQDN, Epoch: cfg.Epoch, Host: string(cfg.FQDN), Port: cfg.Port,
+		Gone: s.watcherGone, Now: cfg.Clock.Now,
+	})
+	s.changes.wake = make(chan struct{}, 1)
+	cfg.Life.Go("conference: changes", s.work)
+	return s
+}
+
+func orDefault[T int | uint32 | time.Duration](v *T, d T) {
+	if *v == 0 {
+		*v = d
+	}
+}
+
+// Routes are the requests this service answers.
+func (s *Service) Routes() []sipmux.Route {
+	rows := []sipmux.Route{
+		{Method: "SERVICE", Type: cccp.Type, Serve: s.factory, Doc: "makes, reads, changes and deletes conferences of the user ([MS-CONFPRO])"},
+		{Method: "INVITE", Serve: s.invite, Doc: "joins a conference: its focus ([MS-CONFBAS]), its instant messages, or both as a standard SIP client"},
+		{Method: "INFO", Serve: s.info, Doc: "commands to a conference: roles, lock, eject, end; and typing notices ([MS-CONFBAS], [MS-CONFIM])"},
+		{Method: "MESSAGE", Serve: s.message, Quick: true, Doc: "an instant message to all participants"},
+		{Method: "BYE", Serve: s.bye, Quick: true, Doc: "leaves a conference, or its instant messages"},
+	}
+	for _, method := range []string{"NOTIFY", "PRACK", "REFER", "UPDATE"} {
+		rows = append(rows, sipmux.Route{Method: method, Serve: s.unknown, Quick: true, Doc: "refused: a conference does not take it"})
+	}
+	for i := range rows {
+		rows[i].App, rows[i].Who = App, sipmux.User
+	}
+	return append(rows,
+		sipmux.Route{Method: "ACK", App: App, Who: sipmux.Anyone, Quick: true, Serve: s.ack, Doc: "completes an INVITE"},
+		sipmux.Route{Method: "SUBSCRIBE", Event: Event, Who: sipmux.User, Serve: s.subscribe, Doc: "the roster of a conference that the user is in (RFC 4575)"},
+	)
+}
+
+const allowed = "INVITE, ACK, BYE, CANCEL, INFO, MESSAGE, SUBSCRIBE"
+
+func (s *Service) unknown(_ context.Context, r *sipmux.Request) (*sip.Message, error) {
+	res := r.Reply(405, "")
+	res.Add("Allow", allowed)
+	return res, nil
+}
+
+func (s *Service) ack(context.Context, *sipmux.Request) (*sip.Message, error) { return nil, nil }

@@ -1,0 +1,151 @@
+package conference
+
+import (
+	"context"
+	"slices"
+	"sync"
+	"time"
+
+	"trivet/rule/groupstate"
+	"trivet/uc"
+)
+
+// A conference that is in use is kept keepFor longer each time; lookAfter is how
+// often that is looked at.
+const (
+	keepFor   = time.Hour
+	lookAfter = 10 * time.Minute
+)
+
+// queue has what happened in the routing groups until the worker has time. It is
+// bounded by what the groups commit meanwhile.
+type queue struct {
+	mu   sync.Mutex // guards list
+	list []any
+	wake chan struct{}
+}
+
+func (q *queue) add(event any) {
+	q.mu.Lock()
+	q.list = append(q.list, event)
+	q.mu.Unlock()
+	select {
+	case q.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (q *queue) take() []any {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	list := q.list
+	q.list = nil
+	return list
+}
+
+// Observe takes the live events of a routing group, in log order.
+func (s *Service) Observe(events []any) {
+	for _, e := range events {
+		switch e := e.(type) {
+		case groupstate.ConferenceChanged, groupstate.ConferenceEnded, groupstate.UserDisabled, groupstate.UserRenamed:
+			s.changes.add(e)
+		case groupstate.Unbound:
+			if s.present(e.User) {
+				s.changes.add(e)
+			}
+		}
+	}
+}
+
+func (s *Service) present(user uc.UserURI) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.seats[user]) > 0
+}
+
+// work follows the routing groups, and keeps conferences that are in use.
+func (s *Service) work(ctx context.Context) error {
+	tick := s.cfg.Clock.NewTicker(lookAfter)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-s.changes.wake:
+			for _, e := range s.changes.take() {
+				s.follow(e)
+			}
+		case <-tick.C():
+			s.keep()
+		}
+	}
+}
+
+func (s *Service) follow(e any) {
+	switch e := e.(type) {
+	case groupstate.ConferenceChanged:
+		if f := s.running(place{e.Organizer, e.Conference.ID}); f != nil {
+			f.do(func() {
+				if !f.over {
+					f.changed(e.Conference)
+				}
+			})
+		}
+	case groupstate.ConferenceEnded:
+		if f := s.running(place{e.Organizer, e.ID}); f != nil {
+			f.do(f.end)
+		}
+	case groupstate.UserDisabled:
+		s.endOf(e.User)
+	case groupstate.UserRenamed:
+		s.endOf(e.From)
+	case groupstate.Unbound:
+		s.unbound(&e)
+	}
+}
+
+// endOf ends the running conferences of an organizer.
+func (s *Service) endOf(organizer uc.UserURI) {
+	for _, f := range s.all() {
+		if f.at.organizer == organizer {
+			f.do(f.end)
+		}
+	}
+}
+
+// unbound ends the seats of an endpoint that is not registered any more. Who takes
+// part by pages leaves with the last device.
+func (s *Service) unbound(e *groupstate.Unbound) {
+	phones := slices.ContainsFunc(e.Bindings, func(b groupstate.Binding) bool { return !b.Lync })
+	for _, x := range s.seatsOf(e.User) {
+		if x.page && !phones || !x.page && x.endpoint == e.Ended.Endpoint {
+			x.f.do(func() {
+				x.f.leave(x, "")
+				x.f.settle()
+			})
+		}
+	}
+}
+
+func (s *Service) all() []*focus {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	list := make([]*focus, 0, len(s.foci))
+	for _, f := range s.foci {
+		list = append(list, f)
+	}
+	return list
+}
+
+// keep extends conferences that are in use and would expire soon.
+func (s *Service) keep() {
+	soon := s.cfg.Clock.Now().Add(keepFor / 2).UnixMilli()
+	for _, f := range s.all() {
+		f.mu.Lock()
+		due := !f.over && f.conf.Expires < soon
+		f.mu.Unlock()
+		if due {
+			s.activate(f)
+		}
+	}
+}

@@ -1,0 +1,185 @@
+package conference
+
+import (
+	"bytes"
+	"context"
+	"crypto/rand"
+	"strings"
+
+	"trivet/fault"
+	"trivet/link/sipmux"
+	"trivet/link/siptrans"
+	"trivet/rule/groupstate"
+	"trivet/uc"
+	"trivet/wire/cccp"
+	"trivet/wire/sip"
+)
+
+// People whose devices know no conferences take part by pages (RFC 3428): every
+// message comes as a page from the address of the conference, with the name of who
+// wrote it in front, and what they answer to that address goes to all.
+
+// leaveWord is the page by which somebody leaves.
+const leaveWord = "/leave"
+
+// Invited accepts an invitation in place of a user who has only devices that know no
+// conferences, and lets the user take part by pages.
+func (s *Service) Invited(ctx context.Context, r *sipmux.Request, user uc.UserURI) (*sip.Message, error) {
+	const op = "conference.invited"
+	i, err := cccp.ParseInvitation(r.Body)
+	if err != nil {
+		return nil, err
+	}
+	a, ok := parse(i.FocusURI)
+	if !ok || a.kind != cccp.Focus {
+		return nil, fault.New(fault.Invalid, op, "focus-uri must be the address of a conference").Diagnosed(diagConference)
+	}
+	if !s.mayInvite(a.place, r.User) {
+		return nil, notAllowed(op, "only participants may invite somebody")
+	}
+	err = s.admit(ctx, entrance{place: a.place, user: user}, func(f *focus, p *person) error {
+		if p.paged() != nil {
+			return nil
+		}
+		x := &seat{f: f, person: p, entity: newEntity(), uri: f.uri(), page: true}
+		f.sit(x)
+		f.page(x, "", s.name(r.User)+" has invited you to a conversation. What you answer goes to all; "+leaveWord+" ends it for you.")
+		f.forgetOld()
+		for i := range f.history {
+			f.deliver(x, &f.history[i], nil)
+		}
+		f.tell(news{changed: []*person{p}})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	res := r.Reply(200, "")
+	res.Add("Contact", "<"+a.uri(cccp.Focus)+">;isfocus")
+	return res, nil
+}
+
+// mayInvite reports whether the user is in the conference or organizes it.
+func (s *Service) mayInvite(at place, user uc.UserURI) bool {
+	if at.organizer == user {
+		return true
+	}
+	f := s.running(at)
+	if f == nil {
+		return false
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.find(user) != nil
+}
+
+// paged is a page to the conference.
+func (s *Service) paged(r *sipmux.Request) (*sip.Message, error) {
+	const op = "conference.paged"
+	a, ok := parse(r.RequestURI)
+	if !ok || a.kind == factoryKind {
+		return nil, noConference(op, r.RequestURI)
+	}
+	f := s.running(a.place)
+	if f == nil {
+		return nil, noConference(op, a.id)
+	}
+	var res *sip.Message
+	var err error
+	f.do(func() {
+		p := f.find(r.User)
+		if p == nil || p.paged() == nil {
+			err = notAllowed(op, "only participants may write; join the conference first")
+			return
+		}
+		x := p.paged()
+		if strings.EqualFold(strings.TrimSpace(string(r.Body)), leaveWord) {
+			res = r.Reply(200, "")
+			f.page(x, "", "You have left the conversation.")
+			f.leave(x, "")
+			f.settle()
+			return
+		}
+		res, err = f.take(x, r)
+	})
+	return res, err
+}
+
+// named is the body of a message with the name of who wrote it in front, for devices
+// that show one sender for a whole session. Only plain text can be changed so.
+func (s *Service) named(m *said) []byte {
+	if kindOf(m.contentType) != "text/plain" {
+		return m.body
+	}
+	return append([]byte(s.name(m.by)+": "), m.body...)
+}
+
+// page sends words of the conference itself.
+func (f *focus) page(x *seat, by uc.UserURI, text string) {
+	f.pages(x, &said{by: by, contentType: "text/plain; charset=UTF-8", body: []byte(text)}, nil)
+}
+
+// pages sends a message to every device of the seat's user that is no Lync client. on
+// gets the status once: that of the first who took it, or the last failure.
+func (f *focus) pages(x *seat, m *said, on func(status int)) {
+	s := f.s
+	display, body := "", m.body
+	if m.by != "" {
+		display, body = s.name(m.by), s.named(m)
+	}
+	from := sip.Addr{Display: display, URI: f.uri()}.String()
+	kind, call := plainType(m.contentType), rand.Text()
+	f.later(func() {
+		var to []*groupstate.Binding
+		bindings := s.cfg.Locate(x.person.user)
+		for i := range bindings {
+			if b := &bindings[i]; !b.Lync && s.reach(b) != nil {
+				to = append(to, b)
+			}
+		}
+		t := tally{left: len(to), on: on}
+		if len(to) == 0 {
+			t.left = 1
+			t.count(480)
+		}
+		for _, b := range to {
+			q := sip.NewRequest("MESSAGE", b.Contact)
+			q.Add("Max-Forwards", "70")
+			q.Add("From", from+";tag="+call[:12])
+			q.Add("To", "<"+string(x.person.user)+">")
+			q.Add("Call-ID", call)
+			q.Add("CSeq", "1 MESSAGE")
+			q.Add("Content-Type", kind)
+			q.Body = bytes.Clone(body)
+			s.send(s.reach(b), q, t.count)
+		}
+	})
+}
+
+// plainType drops the Lync formatting parameter of a content type.
+func plainType(s string) string {
+	kept, rest, _ := strings.Cut(s, ";")
+	for p := range strings.SplitSeq(rest, ";") {
+		name, _, _ := strings.Cut(strings.TrimSpace(p), "=")
+		if name != "" && !strings.EqualFold(strings.TrimSpace(name), "msgr") {
+			kept += ";" + strings.TrimSpace(p)
+		}
+	}
+	return kept
+}
+
+// reach is the live connection of a registration, nil if there is none.
+func (s *Service) reach(b *groupstate.Binding) *siptrans.Conn {
+	if b.Detached || b.Flow.Server != s.cfg.FQDN {
+		return nil
+	}
+	if b.Flow.Epoch == s.cfg.Epoch {
+		if c := s.cfg.Link.Conn(b.Flow.Conn); c != nil {
+			return c
+		}
+	}
+	if b.Flow.Transport == "udp" {
+		return s.cfg.Link.Datagram(b.Flow.Remote)
+	}
+	return nil
+}
