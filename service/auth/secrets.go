@@ -84,9 +84,9 @@ func (s *Service) MakeSecrets(ctx context.Context, u *directory.User, password s
 	return c, nil
 }
 
-// SIPSecrets computes what NTLM and Digest need and leaves Argon2id out: for
-// accounts that never sign in to a web service, and for many at once, since it
-// costs microseconds. The password is not checked.
+// SIPSecrets computes what NTLM and Digest need and leaves Argon2id out: for many
+// users at once, since it costs microseconds. A password that comes in clear is
+// then compared with the sealed NT hash. The password is not checked.
 func (s *Service) SIPSecrets(u *directory.User, password string) (c users.Secrets) {
 	nt := ntlm.NewHash(password)
 	c.NTHash = s.vault.seal(ntSecret, u.GUID, nt[:])
