@@ -177,7 +177,7 @@ func (r *Realm) Stop() error {
 
 // await dials the KDC until it accepts.
 func (r *Realm) await(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, 60*time.Second)
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()

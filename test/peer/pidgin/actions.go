@@ -4,6 +4,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Status ids of the plugin. A user can choose the first six.
@@ -77,6 +78,29 @@ func (c *Client) Kill(t testing.TB) {
 	t.Helper()
 	_ = c.cmd.Process.Kill()
 	c.until(t, "its end", func(int) bool { return c.over })
+}
+
+// Settled returns when the server has answered all that the client has asked. A
+// client that publishes takes a change that it makes before the answer back by
+// itself, when the answer comes.
+func (c *Client) Settled(t testing.TB) {
+	t.Helper()
+	limit := time.NewTimer(Patience)
+	defer limit.Stop()
+	look := time.NewTicker(quiet)
+	defer look.Stop()
+	for {
+		id := c.must(t, "outstanding")
+		count := c.snapshot(id)[0]["count"]
+		if count == "0" {
+			return
+		}
+		select {
+		case <-look.C:
+		case <-limit.C:
+			c.Fatalf(t, "has no answer to %s requests after %v", count, Patience)
+		}
+	}
 }
 
 // SetStatus chooses a status, with a note or without.

@@ -35,6 +35,8 @@ void report_connect(void);
 /* One event: its name, then pairs of key and value up to NULL. A pair without a value is left out. */
 void report(const char *event, ...) G_GNUC_NULL_TERMINATED;
 void report_buddy(const char *event, PurpleBuddy *buddy, const char *key, const char *value);
+/* How many requests the server has not answered yet. */
+void report_outstanding(const char *id);
 /* What a reader sees of a message, to be freed. */
 char *plain(const char *html);
 

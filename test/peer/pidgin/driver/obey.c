@@ -351,6 +351,12 @@ static const char *do_get_info(Command *c)
 	return NULL;
 }
 
+static const char *do_outstanding(Command *c)
+{
+	report_outstanding(arg(c, "id"));
+	return NULL;
+}
+
 static const char *do_answer(Command *c) { return ask_answer(c->args); }
 
 static const char *do_chats(Command *c) { return chat_list(c->args); }
@@ -378,7 +384,7 @@ static const struct {
 	{ "close", do_close },               { "get_info", do_get_info },
 	{ "chats", do_chats },               { "chat_send", do_chat_send },
 	{ "chat_invite", do_chat_invite },   { "chat_leave", do_chat_leave },
-	{ "chat_menu", do_chat_menu },
+	{ "chat_menu", do_chat_menu },       { "outstanding", do_outstanding },
 };
 
 static const char *run(Command *c, const char *name)

@@ -330,9 +330,23 @@ static PurpleNotifyUiOps notify_ops = {
 
 /* ---- the debug log ---- */
 
+static guint64 outstanding; /* requests that the server has not answered yet */
+
+void report_outstanding(const char *id)
+{
+	char *count = g_strdup_printf("%" G_GUINT64_FORMAT, outstanding);
+
+	report("outstanding", "id", id, "count", count, NULL);
+	g_free(count);
+}
+
 /* libpurple has no signal for some things that the plugin notes in its log. */
 static void report_noted(const char *text)
 {
+	static const char transactions[] = "SIP transactions count:";
+
+	if (g_str_has_prefix(text, transactions))
+		outstanding = g_ascii_strtoull(text + strlen(transactions), NULL, 10);
 	/* the end of the contact list: the plugin has compared it with its own */
 	if (strstr(text, "sipe_buddy_cleanup_local_list: overall"))
 		report("contact-list-loaded", NULL);
