@@ -17,7 +17,7 @@ import (
 // Kind is what an action does.
 type Kind uint8
 
-// The kinds, in the order in which they are applied.
+// The kinds, in the order in which they are applied. Their numbers are stored.
 const (
 	Disable Kind = iota
 	Delete
