@@ -1,6 +1,8 @@
 package frontend
 
 import (
+	"strconv"
+
 	"trivet/service/addressbook"
 	"trivet/wire/presdoc"
 )
@@ -11,10 +13,10 @@ func (s *server) bookSettings() []presdoc.Setting {
 	if s.set.HTTPS.Off() {
 		return []presdoc.Setting{{Name: "dlxEnabled", Value: "false"}}
 	}
-	base := s.auth.WebBase()
+	base, expands := s.auth.WebBase(), strconv.FormatBool(s.policies.WebService().EnableGroupExpansion)
 	query, files := base+addressbook.QueryPath, base+addressbook.FilesPath
 	return []presdoc.Setting{
-		{Name: "dlxEnabled", Value: "true"}, {Name: "dlxInternalUrl", Value: query}, {Name: "dlxExternalUrl", Value: query},
+		{Name: "dlxEnabled", Value: expands}, {Name: "dlxInternalUrl", Value: query}, {Name: "dlxExternalUrl", Value: query},
 		{Name: "absInternalServerUrl", Value: files}, {Name: "absExternalServerUrl", Value: files},
 	}
 }

@@ -253,7 +253,7 @@ func (s *server) openDirectory(ctx context.Context) error {
 	}
 	s.store = store
 	s.life.Add("directory", 5*time.Second, func(context.Context) error { return store.Close() })
-	s.book = addressbook.New(addressbook.Config{Directory: s.store, Server: s.set.FQDN, Clock: s.clock, Log: s.log})
+	s.book = addressbook.New(addressbook.Config{Rights: func(u uc.UserURI) addressbook.Rights { return s.policies.Rights(u) }, Directory: s.store, Server: s.set.FQDN, Clock: s.clock, Log: s.log})
 	if s.people, err = loadPeople(ctx, store, s.book.Changed); err != nil {
 		return err
 	}

@@ -284,7 +284,7 @@ func (s *server) provisioning(user uc.UserURI, group string) (presdoc.ProvisionG
 	case "persistentChatConfiguration":
 		return presdoc.ProvisionGroup{Name: group, Properties: []presdoc.Setting{{Name: "EnablePersistentChat", Value: "false"}}}, true
 	}
-	return presdoc.ProvisionGroup{}, false
+	return s.policies.provisioning(user, group)
 }
 
 // watchMetrics publishes the counters of the links and services.

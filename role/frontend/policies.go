@@ -2,14 +2,18 @@ package frontend
 
 import (
 	"context"
+	"strconv"
 	"time"
 
 	"trivet/kit/conf"
 	"trivet/link/sipauth"
 	"trivet/rule/groupstate"
 	"trivet/rule/policy"
+	"trivet/service/addressbook"
 	"trivet/store/central"
+	"trivet/store/users"
 	"trivet/uc"
+	"trivet/wire/presdoc"
 )
 
 // policies say what holds for a user now: the tag that was granted before the
@@ -42,29 +46,27 @@ func (s *server) openPolicies(ctx context.Context) error {
 
 // Presence is the CsPresencePolicy of a user.
 func (p policies) Presence(u uc.UserURI) *policy.Presence {
-	tag := ""
-	if user := p.people.ByAddress(u); user != nil {
-		tag = user.PresencePolicy
-	}
-	return policy.PresencePolicy.For(p.Book(), tag)
+	return policy.PresencePolicy.For(p.Book(), p.tag(u, policy.PresencePolicy.Kind))
 }
 
 // Client is the CsClientPolicy of a user.
 func (p policies) Client(u uc.UserURI) *policy.Client {
-	tag := ""
-	if user := p.people.ByAddress(u); user != nil {
-		tag = user.ClientPolicy
-	}
-	return policy.ClientPolicy.For(p.Book(), tag)
+	return policy.ClientPolicy.For(p.Book(), p.tag(u, policy.ClientPolicy.Kind))
 }
 
 // Conferencing is the CsConferencingPolicy of an organizer.
 func (p policies) Conferencing(u uc.UserURI) *policy.Conferencing {
-	tag := ""
-	if user := p.people.ByAddress(u); user != nil {
-		tag = user.ConferencingPolicy
+	return policy.ConferencingPolicy.For(p.Book(), p.tag(u, policy.ConferencingPolicy.Kind))
+}
+
+// Rights are what a user may do with the address book.
+func (p policies) Rights(u uc.UserURI) addressbook.Rights {
+	c, w := p.Client(u), p.WebService()
+	r := addressbook.Rights{Search: c.AddressBookAvailability != "FileDownloadOnly", Files: c.AddressBookAvailability != "WebSearchOnly", Photos: c.DisplayPhoto != "NoPhoto"}
+	if w.EnableGroupExpansion {
+		r.Groups = w.MaxGroupSizeToExpand
 	}
-	return policy.ConferencingPolicy.For(p.Book(), tag)
+	return r
 }
 
 // Privacy is the CsPrivacyConfiguration.
@@ -108,6 +110,39 @@ func (p policies) MaxContacts(u uc.UserURI) int {
 // MaxPromptedSubscribers is how many people wait for the user's answer at most.
 func (p policies) MaxPromptedSubscribers(u uc.UserURI) int {
 	return p.Presence(u).MaxPromptedSubscriber
+}
+
+// provisioning are the policies of a user as clients read them, in the groups that
+// are made of policies alone.
+func (p policies) provisioning(u uc.UserURI, group string) (presdoc.ProvisionGroup, bool) {
+	told := p.Book().Told(make([]policy.Property, 0, 32), group, func(k *policy.Kind) string { return p.tag(u, k) })
+	g := presdoc.ProvisionGroup{Name: group, Properties: make([]presdoc.Setting, 0, len(told))}
+	for _, t := range told {
+		if t.Name == "MaximumNumberOfContacts" {
+			continue // below, with the limit of the deployment
+		}
+		g.Properties = append(g.Properties, presdoc.Setting{Name: t.Name, Value: t.Value})
+	}
+	if group == "endpointConfiguration" {
+		g.Properties = append(g.Properties, presdoc.Setting{Name: "MaximumNumberOfContacts", Value: strconv.Itoa(p.MaxContacts(u))})
+	}
+	return g, len(told) > 0
+}
+
+// tag is what the user was granted of a kind, "" for nothing.
+func (p policies) tag(u uc.UserURI, k *policy.Kind) string {
+	user := p.people.ByAddress(u)
+	if user == nil {
+		return ""
+	}
+	return tagOf[k.Grant](user)
+}
+
+// tagOf reads the tags of a user by the property that holds them.
+var tagOf = map[string]func(*users.User) string{
+	"ClientPolicy":       func(u *users.User) string { return u.ClientPolicy },
+	"PresencePolicy":     func(u *users.User) string { return u.PresencePolicy },
+	"ConferencingPolicy": func(u *users.User) string { return u.ConferencingPolicy },
 }
 
 // signInPolicy is what is offered to who signs in. TLS-DSK needs the web services.

@@ -25,8 +25,14 @@ type Book struct {
 
 type shelf struct {
 	list []Instance // Global, sites, tags, each by name
-	base any        // the *T for users without a tag
-	tags map[string]any
+	base *entry     // for users without a tag
+	tags map[string]*entry
+}
+
+// entry is an instance resolved.
+type entry struct {
+	value any // the *T
+	told  []Property
 }
 
 // Compile resolves instances for the servers of a site. Of a kind without Global
@@ -34,7 +40,7 @@ type shelf struct {
 func Compile(site string, list []Instance) (*Book, error) {
 	b := &Book{site: site, shelves: make(map[*Kind]*shelf, len(kinds))}
 	for _, k := range kinds {
-		b.shelves[k] = &shelf{list: []Instance{{Kind: k}}, base: k.fresh(), tags: map[string]any{}}
+		b.shelves[k] = &shelf{list: []Instance{{Kind: k}}, tags: map[string]*entry{}}
 	}
 	for _, in := range list {
 		if s := b.shelves[in.Kind]; in.Identity.Scope == Global {
@@ -56,10 +62,11 @@ func (s *shelf) resolve(site string) error {
 		return cmp.Or(cmp.Compare(a.Identity.Scope, b.Identity.Scope), cmp.Compare(strings.ToLower(a.Identity.Name), strings.ToLower(b.Identity.Name)))
 	})
 	for _, in := range s.list {
-		v, err := in.Kind.make(in.Values)
+		value, err := in.Kind.make(in.Values)
 		if err != nil {
 			return err
 		}
+		v := &entry{value, in.Kind.tell(in.Values)}
 		switch in.Identity.Scope {
 		case Global:
 			s.base = v
@@ -93,7 +100,7 @@ func (b *Book) Find(k *Kind, id Identity) (Instance, bool) {
 
 // effective is what holds for a user with this tag, "" for none. A tag that does
 // not exist counts as none.
-func (b *Book) effective(k *Kind, tag string) any {
+func (b *Book) effective(k *Kind, tag string) *entry {
 	s := b.shelves[k]
 	if tag == "" {
 		return s.base
@@ -110,7 +117,7 @@ func (b *Book) effective(k *Kind, tag string) any {
 // For returns what holds for a user who was granted tag, "" for none; of a kind
 // without tags, tag is "". The value is shared and must not be changed. It takes
 // constant time and neither locks nor allocates.
-func (k Of[T]) For(b *Book, tag string) *T { return b.effective(k.Kind, tag).(*T) }
+func (k Of[T]) For(b *Book, tag string) *T { return b.effective(k.Kind, tag).value.(*T) }
 
 // Default returns what holds where nothing is stored.
 func (k Of[T]) Default() *T { return k.fresh().(*T) }

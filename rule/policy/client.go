@@ -9,10 +9,10 @@ type Client struct {
 	MaximumNumberOfContacts                *int           `range:"0-1000" help:"Most contacts of the user, where that is less than MaxContacts of CsUserServicesConfiguration" server:"refuses further contacts" client:"endpointConfiguration/MaximumNumberOfContacts"`
 	MaximumDGsAllowedInContactList         int            `default:"10" range:"0-64" help:"Most distribution groups in the contact list" client:"endpointConfiguration/MaximumDGsAllowedInContactList"`
 	DGRefreshInterval                      time.Duration  `default:"08:00:00" range:"30s-8h" help:"How often a client expands the groups in the contact list anew" client:"endpointConfiguration/DGRefreshInterval"`
-	AddressBookAvailability                string         `default:"WebSearchAndFileDownload" values:"WebSearchAndFileDownload|WebSearchOnly|FileDownloadOnly" help:"How a client finds people" client:"endpointConfiguration/AbsUsage"`
+	AddressBookAvailability                string         `default:"WebSearchAndFileDownload" values:"WebSearchAndFileDownload|WebSearchOnly|FileDownloadOnly" help:"How a client finds people" server:"refuses the other way" client:"endpointConfiguration/AbsUsage"`
 	SearchPrefixFlags                      *int           `range:"0-127" help:"Which names a search by a beginning looks at: bits for e-mail, alias, all e-mails, company, display name, first name, last name" client:"endpointConfiguration/SearchPrefixFlags"`
 	WebServicePollInterval                 *time.Duration `range:"1s-1h" help:"How often a client asks Exchange web services" client:"endpointConfiguration/WebServicePollInterval"`
-	DisplayPhoto                           string         `default:"AllPhotos" values:"NoPhoto|PhotosFromADOnly|AllPhotos" help:"Which photos a client shows" client:"endpointConfiguration/PhotoUsage"`
+	DisplayPhoto                           string         `default:"AllPhotos" values:"NoPhoto|PhotosFromADOnly|AllPhotos" help:"Which photos a client shows" server:"gives no photos where it is NoPhoto" client:"endpointConfiguration/PhotoUsage"`
 	MaxPhotoSizeKB                         int            `default:"30" range:"0-100" unit:"KB" help:"Largest photo that a client downloads from the web. 0: none" client:"endpointConfiguration/MaxPhotoSizeKB"`
 	IMWarning                              string         `range:"0-256" help:"Text that a client shows above every conversation" client:"endpointConfiguration/IMWarning"`
 	EnableURL                              *bool          `help:"Links in messages can be clicked" client:"endpointConfiguration/EnableURL"`

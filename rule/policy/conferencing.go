@@ -2,8 +2,8 @@ package policy
 
 // Conferencing is what the organizer of a conference may have.
 type Conferencing struct {
-	MaxMeetingSize                       int  `default:"250" range:"2-1000" help:"Most people in a conference of the user" server:"refuses further participants" client:"meetingPolicy/MeetingSize"`
-	AllowAnonymousParticipantsInMeetings bool `default:"true" help:"People without an account may join" server:"refuses them where it is off" client:"meetingPolicy/AllowAnonymousParticipantsInMeetings"`
+	MaxMeetingSize                       int  `default:"250" range:"2-1000" help:"Most people in a conference of the user" server:"refuses further participants"`
+	AllowAnonymousParticipantsInMeetings bool `default:"true" help:"People without an account may join" server:"refuses them where it is off"`
 }
 
 // ConferencingPolicy is CsConferencingPolicy.

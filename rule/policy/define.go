@@ -13,7 +13,8 @@ import (
 func define[T any](k Kind) Of[T] {
 	t := reflect.TypeFor[T]()
 	for i := range t.NumField() {
-		k.Params = append(k.Params, paramOf(t.Field(i), i))
+		p := paramOf(t.Field(i), i)
+		k.Params, k.tells = append(k.Params, p), k.tells || p.Client != ""
 	}
 	k.fresh = func() any {
 		v := new(T)
@@ -31,7 +32,7 @@ func define[T any](k Kind) Of[T] {
 func paramOf(f reflect.StructField, index int) Param {
 	tag := f.Tag.Get
 	p := Param{
-		Name: f.Name, Help: tag("help"), Default: tag("default"), Unit: tag("unit"), Server: tag("server"), Client: tag("client"), says: tag("says"),
+		Name: f.Name, Help: tag("help"), Default: tag("default"), Unit: tag("unit"), Server: tag("server"), Client: tag("client"),
 		index: index, of: f.Type,
 	}
 	if f.Type.Kind() == reflect.Pointer {

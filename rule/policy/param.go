@@ -23,7 +23,6 @@ type TimeOfDay int
 //	help     one phrase
 //	server   what the server does with it, as a phrase; "" = nothing
 //	client   "group/property" of the in-band settings that tells clients; "" = not told
-//	says     how the client's value is made of ours where it is not the same; see Property
 type Param struct {
 	Name    string
 	Help    string
@@ -34,7 +33,6 @@ type Param struct {
 	Server  string
 	Client  string
 
-	says     string
 	index    int
 	of       reflect.Type // without the pointer
 	optional bool

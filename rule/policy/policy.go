@@ -27,6 +27,7 @@ type Kind struct {
 	Params  []Param
 
 	fresh func() any      // a *T with the defaults
+	tells bool            // some of it is told to clients
 	rule  func(any) error // between parameters; nil for none
 }
 

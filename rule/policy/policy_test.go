@@ -225,3 +225,34 @@ func FuzzParseParam(f *testing.F) {
 		}
 	})
 }
+
+func TestToldToClients(t *testing.T) {
+	t.Parallel()
+	b, err := policy.Compile("Main", []policy.Instance{
+		{Kind: policy.ClientPolicy.Kind, Identity: policy.Identity{Scope: policy.Tag, Name: "Sales"}, Values: policy.Values{"DGRefreshInterval": "00:30:00", "DisableEmoticons": "true", "DisplayPhoto": "NoPhoto", "IMWarning": ""}},
+		{Kind: policy.PrivacyConfiguration.Kind, Values: policy.Values{"EnablePrivacyMode": "true"}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	told := func(group, tag string) map[string]string {
+		m := map[string]string{}
+		for _, p := range b.Told(nil, group, func(*policy.Kind) string { return tag }) {
+			m[p.Name] = p.Value
+		}
+		return m
+	}
+	want := map[string]string{"EnablePrivacyMode": "true", "AutoInitiateContacts": "true", "PublishLocationDataDefault": "true", "DisplayPublishedPhotoDefault": "true", "PersonalNoteHistoryDepth": "3"}
+	if d := cmp.Diff(want, told("presencePolicyV2", "Sales")); d != "" {
+		t.Error(d)
+	}
+	sales, all := told("endpointConfiguration", "Sales"), told("endpointConfiguration", "")
+	for name, want := range map[string][2]string{"DGRefreshInterval": {"1800", "28800"}, "DisableEmoticons": {"true", ""}, "PhotoUsage": {"NoPhoto", "AllPhotos"}, "IMWarning": {}, "MaximumNumberOfContacts": {}} {
+		if got := [2]string{sales[name], all[name]}; got != want {
+			t.Errorf("%s: %q, want %q", name, got, want)
+		}
+	}
+	if _, ok := all["IMWarning"]; ok || len(told("ServerConfiguration", "")) != 0 {
+		t.Error("what is not set was told")
+	}
+}
