@@ -19,7 +19,7 @@ import (
 // Bounds of instant messages.
 const (
 	maxMessage  = 64 << 10 // bytes of one message
-	maxWaiting  = 64       // messages that a device may owe an answer to
+	maxWaiting  = 1000     // messages that a device may owe an answer to
 	historyLen  = 50
 	historyTime = 40 * time.Second
 )
