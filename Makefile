@@ -4,6 +4,7 @@
 #   make test    everything: gofmt, vet, floors, unit and interop tests (installs the peers it needs)
 #   make race    unit tests under the race detector
 #   make fuzz    every fuzz target for FUZZTIME (default 60s)
+#   make deb     a Debian package in build/ (VERSION=1.2.3 names its version)
 #   make bench   every duel of bench/, each ending in a line "ratio NAME VALUE goal G"
 
 GO       ?= go
@@ -14,7 +15,7 @@ export CGO_ENABLED = 0
 PEERS = gcc make pkg-config libpurple-dev libjson-glib-dev libxml2-dev pidgin-sipe \
         sip-tester baresip linphone-cli krb5-kdc krb5-admin-server krb5-user
 
-.PHONY: build run test torture unit interop check race fuzz bench peers clean
+.PHONY: build run test torture unit interop check race fuzz bench peers deb clean
 
 build: trivet
 
@@ -61,6 +62,10 @@ peers:
 	  if [ "$$(id -u)" = 0 ]; then SUDO=; else SUDO=sudo; fi; \
 	  $$SUDO apt-get update -qq && DEBIAN_FRONTEND=noninteractive $$SUDO apt-get install -y -qq --no-install-recommends $$missing >/dev/null; \
 	fi
+
+# The same commit gives the same bytes.
+deb:
+	GO='$(GO)' deploy/debian/build
 
 clean:
 	rm -rf trivet build

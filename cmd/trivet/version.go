@@ -18,8 +18,15 @@ func (p program) versionCommand() *cobra.Command {
 	}
 }
 
-// version is the module's version, else the commit it was built from.
+// release is set by the linker when a package is made.
+var release string
+
+// version is the release, else the commit the program was built from, else the
+// module's version.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "(unknown)"
