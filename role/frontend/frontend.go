@@ -389,6 +389,7 @@ func (s *server) makeServices(context.Context) error {
 	s.contacts = contacts.New(contacts.Config{Groups: s.groups, Directory: s.people, Limits: s.policies, Notifier: s.notifier, Other: s.book.SOAP, Log: s.log})
 	s.meetings = conference.New(conference.Config{
 		Groups: s.groups, Link: s.layer, Life: s.life, Clock: s.clock, Log: s.log, FQDN: s.fqdn, Epoch: s.epoch, Port: port(s.set.SIP.TLS),
+		Policies:    s.policies,
 		Locate:      s.registrar.Locate,
 		DisplayName: func(u uc.UserURI) string { return s.people.DisplayName(context.Background(), u) }, JoinURL: s.joinURL,
 	})

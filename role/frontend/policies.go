@@ -85,9 +85,6 @@ func (p policies) UserServices() *policy.UserServices {
 	return policy.UserServicesConfiguration.For(p.Book(), "")
 }
 
-// Meeting is the CsMeetingConfiguration.
-func (p policies) Meeting() *policy.Meeting { return policy.MeetingConfiguration.For(p.Book(), "") }
-
 // AddressBook is the CsAddressBookConfiguration.
 func (p policies) AddressBook() *policy.AddressBook {
 	return policy.AddressBookConfiguration.For(p.Book(), "")

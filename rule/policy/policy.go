@@ -45,7 +45,6 @@ var kinds = [...]*Kind{
 	AddressBookConfiguration.Kind,
 	ClientPolicy.Kind,
 	ConferencingPolicy.Kind,
-	MeetingConfiguration.Kind,
 	PresencePolicy.Kind,
 	PrivacyConfiguration.Kind,
 	ProxyConfiguration.Kind,

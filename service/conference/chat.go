@@ -3,6 +3,7 @@ package conference
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strconv"
 	"strings"
 	"time"
@@ -20,6 +21,7 @@ import (
 const (
 	maxMessage  = 64 << 10 // bytes of one message
 	maxWaiting  = 1000     // messages that a device may owe an answer to
+	maxMissed   = 3        // messages in a row that it may leave without an answer
 	historyLen  = 50
 	historyTime = 40 * time.Second
 )
@@ -101,9 +103,8 @@ func (s *Service) joinPlain(ctx context.Context, r *sipmux.Request, at place) (*
 		s.watch(x)
 		return nil
 	})
-	if fault.Is(err, fault.Limit) {
-		q := cccp.Request{}
-		return s.refuse(r, &q, err)
+	if f := (*fault.Error)(nil); errors.As(err, &f) && f.Kind == fault.Limit {
+		return s.refusal(r, f), nil
 	}
 	return nil, err
 }
@@ -229,14 +230,16 @@ func (f *focus) deliver(x *seat, m *said, on func(status int)) {
 	})
 }
 
-// answered notes the answer of a device. One that does not know the session has left.
+// answered notes the answer of a device. One that does not know the session has left,
+// and so has one that leaves message after message without an answer.
 func (f *focus) answered(d *session, status int) {
 	d.waiting--
-	x := d.seat
-	if status != 481 || x.chat != d || x.gone {
-		return
+	if d.missed++; status != 408 {
+		d.missed = 0
 	}
-	f.hangUp(x)
+	if x := d.seat; x.chat == d && !x.gone && (status == 481 || d.missed >= maxMissed) {
+		f.hangUp(x)
+	}
 }
 
 // hangUp ends the instant messages of a seat that has left them.

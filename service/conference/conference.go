@@ -26,6 +26,7 @@ import (
 	"trivet/link/sipnotify"
 	"trivet/link/siptrans"
 	"trivet/rule/groupstate"
+	"trivet/rule/policy"
 	"trivet/uc"
 	"trivet/wire/cccp"
 	"trivet/wire/sip"
@@ -68,11 +69,27 @@ type Config struct {
 	// JoinURL is the address of the web page of a conference, "" for none.
 	JoinURL func(organizer uc.UserURI, id string) string
 
-	MaxMeetingSize int           // 250: people in one conference
-	MaxPerUser     uint32        // 1000: conferences of one organizer
-	AdHoc          time.Duration // 8 h: how long a conference without an expiry is kept
-	Grace          time.Duration // 20 s: how long a lost participant may take to come back
+	// Policies are asked each time, so that they can change while running; nil: the
+	// defaults.
+	Policies Policies
+
+	AdHoc time.Duration // 8 h: how long a conference without an expiry is kept
+	Grace time.Duration // 20 s: how long a lost participant may take to come back
 }
+
+// Policies are what administrators decided; the values are not changed.
+type Policies interface {
+	Conferencing(organizer uc.UserURI) *policy.Conferencing
+	UserServices() *policy.UserServices
+}
+
+// usual are the policies where nobody decided.
+type usual struct{}
+
+func (usual) Conferencing(uc.UserURI) *policy.Conferencing {
+	return policy.ConferencingPolicy.Default()
+}
+func (usual) UserServices() *policy.UserServices { return policy.UserServicesConfiguration.Default() }
 
 // Service makes and runs conferences.
 type Service struct {
@@ -95,8 +112,9 @@ func New(cfg Config) *Service {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	orDefault(&cfg.MaxMeetingSize, 250)
-	orDefault(&cfg.MaxPerUser, groupstate.MaxConferences)
+	if cfg.Policies == nil {
+		cfg.Policies = usual{}
+	}
 	orDefault(&cfg.AdHoc, 8*time.Hour)
 	orDefault(&cfg.Grace, 20*time.Second)
 	s := &Service{cfg: cfg, foci: map[place]*focus{}, sessions: map[sessionKey]*session{}, seats: map[uc.UserURI]map[*seat]struct{}{}}
@@ -109,7 +127,7 @@ func New(cfg Config) *Service {
 	return s
 }
 
-func orDefault[T int | uint32 | time.Duration](v *T, d T) {
+func orDefault(v *time.Duration, d time.Duration) {
 	if *v == 0 {
 		*v = d
 	}

@@ -47,7 +47,7 @@ func (q *queue) take() []any {
 func (s *Service) Observe(events []any) {
 	for _, e := range events {
 		switch e := e.(type) {
-		case groupstate.ConferenceChanged, groupstate.ConferenceEnded, groupstate.UserDisabled, groupstate.UserRenamed:
+		case groupstate.ConferenceChanged, groupstate.ConferenceEnded, groupstate.UserDisabled, groupstate.UserRemoved, groupstate.UserRenamed:
 			s.changes.add(e)
 		case groupstate.Unbound:
 			if s.present(e.User) {
@@ -96,20 +96,29 @@ func (s *Service) follow(e any) {
 			f.do(f.end)
 		}
 	case groupstate.UserDisabled:
-		s.endOf(e.User)
+		s.dismiss(e.User)
+	case groupstate.UserRemoved:
+		s.dismiss(e.User)
 	case groupstate.UserRenamed:
-		s.endOf(e.From)
+		s.dismiss(e.From)
 	case groupstate.Unbound:
 		s.unbound(&e)
 	}
 }
 
-// endOf ends the running conferences of an organizer.
-func (s *Service) endOf(organizer uc.UserURI) {
+// dismiss ends what somebody has to do with conferences who is not here any more, or
+// not under that address: the running ones of one's own, and the part in others.
+func (s *Service) dismiss(user uc.UserURI) {
 	for _, f := range s.all() {
-		if f.at.organizer == organizer {
+		if f.at.organizer == user {
 			f.do(f.end)
 		}
+	}
+	for _, x := range s.seatsOf(user) {
+		x.f.do(func() {
+			x.f.leave(x, "noresource")
+			x.f.settle()
+		})
 	}
 }
 
@@ -135,6 +144,13 @@ func (s *Service) all() []*focus {
 		list = append(list, f)
 	}
 	return list
+}
+
+// Count returns how many conferences run, and how many people are in them.
+func (s *Service) Count() (conferences, participants int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.foci), len(s.seats)
 }
 
 // keep extends conferences that are in use and would expire soon.

@@ -79,6 +79,15 @@ func levelOf(policy string) (conference.Level, error) {
 	return 0, fault.New(fault.Invalid, "conference.levelOf", "admission-policy must be openAuthenticated, closedAuthenticated or anonymous")
 }
 
+// level is levelOf within the organizer's policy.
+func (s *Service) level(organizer uc.UserURI, wanted string) (conference.Level, error) {
+	l, err := levelOf(wanted)
+	if err == nil && l == conference.Everyone && !s.cfg.Policies.Conferencing(organizer).AllowAnonymousParticipantsInMeetings {
+		err = fault.New(fault.Forbidden, "conference.level", "the organizer's policy lets nobody in without an account; use the admission-policy openAuthenticated").Diagnosed(diagForbidden)
+	}
+	return l, err
+}
+
 func policyOf(level conference.Level) string {
 	for _, l := range levels {
 		if l.level == level {
@@ -127,7 +136,7 @@ func addConference(ctx context.Context, s *Service, r *sipmux.Request, q *cccp.R
 		d = &cccp.Description{}
 	}
 	cmd := &groupstate.AddConference{
-		Organizer: r.User, Now: r.Now.UnixMilli(), Max: s.cfg.MaxPerUser, ID: d.ConferenceID, Subject: cut(d.Subject), Modalities: modalities,
+		Organizer: r.User, Now: r.Now.UnixMilli(), Max: uint32(min(s.cfg.Policies.UserServices().MaxScheduledMeetingsPerOrganizer, groupstate.MaxConferences)), ID: d.ConferenceID, Subject: cut(d.Subject), Modalities: modalities,
 	}
 	if cmd.ID == "" {
 		cmd.ID = newID()
@@ -136,7 +145,7 @@ func addConference(ctx context.Context, s *Service, r *sipmux.Request, q *cccp.R
 		cmd.Expires = d.Expiry.UnixMilli()
 	}
 	var err error
-	if cmd.Level, err = levelOf(d.AdmissionPolicy); err != nil {
+	if cmd.Level, err = s.level(r.User, d.AdmissionPolicy); err != nil {
 		return nil, err
 	}
 	if cmd.Promote, err = promotionOf(d.Autopromote); err != nil {
@@ -299,7 +308,7 @@ func (s *Service) modify(ctx context.Context, at place, now time.Time, q *cccp.R
 		}
 		if d.AdmissionPolicy != "" {
 			cmd.What |= groupstate.ChangeLevel | groupstate.ChangePromotion
-			if cmd.Level, err = levelOf(d.AdmissionPolicy); err != nil {
+			if cmd.Level, err = s.level(at.organizer, d.AdmissionPolicy); err != nil {
 				return nil, err
 			}
 			if cmd.Promote, err = promotionOf(d.Autopromote); err != nil {

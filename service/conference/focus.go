@@ -4,6 +4,7 @@ import (
 	"slices"
 	"sync"
 
+	"trivet/kit/clock"
 	"trivet/link/siptrans"
 	"trivet/rule/conference"
 	"trivet/rule/groupstate"
@@ -33,6 +34,7 @@ type focus struct {
 	messages uint64    // counts instant messages: their ids
 	history  []said
 	over     bool // it is not the focus of the conference any more
+	lapse    clock.Timer
 
 	out     []func()
 	sending bool // somebody is emptying out
@@ -264,6 +266,7 @@ func (s *Service) open(at place, c *groupstate.Conference) *focus {
 	f := s.foci[at]
 	if f == nil {
 		f = &focus{s: s, at: at, conf: c, version: 1}
+		f.lapse = s.cfg.Clock.AfterFunc(s.cfg.Policies.UserServices().DeactivationGracePeriod, func() { f.do(f.end) })
 		s.foci[at] = f
 	}
 	return f
@@ -272,6 +275,7 @@ func (s *Service) open(at place, c *groupstate.Conference) *focus {
 func (s *Service) forget(f *focus) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	f.lapse.Stop()
 	if s.foci[f.at] == f {
 		delete(s.foci, f.at)
 	}

@@ -169,8 +169,8 @@ func (f *focus) admit(e entrance, sit func(f *focus, p *person) error) error {
 	const op = "conference.join"
 	p := f.find(e.user)
 	if p == nil {
-		if len(f.people) >= f.s.cfg.MaxMeetingSize {
-			return fault.Newf(fault.Limit, op, "the conference is full: it has %d participants", len(f.people)).Diagnosed(diagFull)
+		if len(f.people) >= f.s.cfg.Policies.Conferencing(f.at.organizer).MaxMeetingSize {
+			return fault.Newf(fault.Limit, op, "the conference is full: it has %d participants", len(f.people)).Diagnosed(diagForbidden).Because(errFull)
 		}
 		p = &person{user: e.user, presenter: conference.Presents(f.conf.Terms(), guest(f.conf, f.at, e.user))}
 	}

@@ -44,20 +44,25 @@ func (s *Service) refuse(r *sipmux.Request, q *cccp.Request, err error) (*sip.Me
 	if f.Diag == diagTarget {
 		reason = cccp.UserDoesntExist
 	}
-	status := sipmux.Status(f.Kind)
-	if f.Diag == diagFull {
-		status = 486
-	}
-	res := r.Reply(status, "")
-	diag := f.Diag
-	if diag == 0 {
-		diag = diagEntity
-	}
-	res.Add("ms-diagnostics", sipmux.Diagnostics(diag, f.Text, string(s.cfg.FQDN)))
+	res := s.refusal(r, f)
 	res.Add("Content-Type", cccp.Type)
 	out := cccp.Response{ID: q.ID, From: q.To, To: q.From, Command: q.Command, Code: cccp.Failure, Reason: reason, Text: f.Text}
 	res.Body = out.Append(nil)
 	return res, nil
+}
+
+// refusal is the answer for a fault, with the status that clients of conferences expect.
+func (s *Service) refusal(r *sipmux.Request, f *fault.Error) *sip.Message {
+	status, diag := sipmux.Status(f.Kind), f.Diag
+	if errors.Is(f, errFull) {
+		status = 486
+	}
+	if diag == 0 {
+		diag = diagEntity
+	}
+	res := r.Reply(status, "")
+	res.Add("ms-diagnostics", sipmux.Diagnostics(diag, f.Text, string(s.cfg.FQDN)))
+	return res
 }
 
 // success answers a C3P request.
@@ -69,8 +74,8 @@ func success(r *sipmux.Request, q *cccp.Request, body []byte) *sip.Message {
 	return res
 }
 
-// diagFull marks a conference that is full.
-const diagFull = 3028
+// errFull is the cause of a refusal that a free place would mend: 486.
+var errFull = errors.New("the conference is full")
 
 func noConference(op, id string) error {
 	return fault.New(fault.NotFound, op, "there is no such conference, or it has ended").About(id).Diagnosed(diagConference)

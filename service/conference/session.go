@@ -22,6 +22,7 @@ type session struct {
 	entity  string // of the endpoint in the roster
 	dialog  sipdialog.Dialog
 	waiting int // messages without an answer
+	missed  int // answers in a row that did not come in time
 }
 
 // sessionKey finds a session. The local tag is ours and random, which matters
