@@ -70,6 +70,10 @@ func TestUnit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A Go program that crashes, or that the watchdog ends, has exit status 2.
+	if regexp.MustCompile(`(?m)^(RestartPreventExitStatus|SuccessExitStatus)=`).Match(unit) {
+		t.Error("a server that crashed would not be started again")
+	}
 	// The program and its pages are not installed where this runs.
 	here := strings.NewReplacer("/usr/bin/trivet", "/bin/true", "Documentation=man:trivet-run(1) man:trivet.yaml(5)\n", "").Replace(string(unit))
 	file := filepath.Join(dir, "trivet.service")
