@@ -3,7 +3,7 @@ package policy
 // Conferencing is what the organizer of a conference may have.
 type Conferencing struct {
 	MaxMeetingSize                       int  `default:"250" range:"2-1000" help:"Most people in a conference of the user" server:"refuses further participants"`
-	AllowAnonymousParticipantsInMeetings bool `default:"true" help:"People without an account may join" server:"where it is off, refuses conferences that let everybody in"`
+	AllowAnonymousParticipantsInMeetings bool `default:"true" help:"People without an account may join" server:"refuses conferences that let everybody in where it is off"`
 }
 
 // ConferencingPolicy is CsConferencingPolicy.
