@@ -25,13 +25,13 @@ const (
 	Reactivate
 	Create
 	DeleteGroup
-	UpdateGroup
 	CreateGroup
+	UpdateGroup
 	kindCount
 )
 
 var kindNames = [kindCount]string{
-	"Disable user", "Delete user", "Change user", "Enable user again", "Create user", "Delete group", "Change group", "Create group",
+	"Disable user", "Delete user", "Change user", "Enable user again", "Create user", "Delete group", "Create group", "Change group",
 }
 
 func (k Kind) String() string { return kindNames[k] }
