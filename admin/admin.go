@@ -126,7 +126,7 @@ type Reply struct {
 	Warnings []string `json:",omitempty"`
 }
 
-// maxRequest bounds the body of a call; certificates are the largest thing in one.
+// maxRequest bounds the body of a call of a cmdlet that does not say otherwise.
 const maxRequest = 1 << 20
 
 // serve runs the cmdlet that r asks for and notes it.
@@ -135,7 +135,7 @@ func (s *Server) serve(r *http.Request, caller cmdlet.Caller) (Reply, error) {
 	if err != nil {
 		return Reply{}, err
 	}
-	req, err := decode(r)
+	req, err := decode(r, max(c.Largest, maxRequest))
 	if err != nil {
 		return Reply{}, err
 	}
@@ -180,18 +180,18 @@ func allowed(who cmdlet.Caller, c cmdlet.Cmdlet) bool {
 	return slices.ContainsFunc(who.Roles, func(r string) bool { return slices.Contains(c.Roles, r) })
 }
 
-func decode(r *http.Request) (Request, error) {
+func decode(r *http.Request, largest int64) (Request, error) {
 	const op = "admin.decode"
 	// A page of another site cannot send this type without asking first.
 	if kind, _, _ := mime.ParseMediaType(r.Header.Get("Content-Type")); kind != "application/json" {
 		return Request{}, fault.New(fault.Invalid, op, "Content-Type needs to be application/json").About("Content-Type")
 	}
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxRequest+1))
+	body, err := io.ReadAll(io.LimitReader(r.Body, largest+1))
 	if err != nil {
 		return Request{}, fault.New(fault.Invalid, op, "the body did not arrive whole").Because(err)
 	}
-	if len(body) > maxRequest {
-		return Request{}, fault.New(fault.Invalid, op, "the body may have at most 1 MiB")
+	if int64(len(body)) > largest {
+		return Request{}, fault.Newf(fault.Invalid, op, "the body may have at most %d MiB", largest>>20)
 	}
 	var req Request
 	dec := json.NewDecoder(bytes.NewReader(body))

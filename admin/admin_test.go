@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"image"
+	"image/png"
 	"net/http/httptest"
 	"os"
 	"path/filepath"
@@ -68,6 +70,30 @@ func (d *deployment) Create(ctx context.Context, u directory.User, password stri
 	}
 	d.passwords[made[0].UserPrincipalName] = password
 	return made[0], nil
+}
+
+func (d *deployment) Groups() cmdlet.Groups { return d.Store }
+func (d *deployment) Photos() cmdlet.Photos { return d.Store }
+
+func (d *deployment) Import(ctx context.Context, mode cmdlet.ImportMode, list []cmdlet.Import) ([]cmdlet.Imported, error) {
+	writes := make([]users.Write, len(list))
+	for i, x := range list {
+		writes[i] = users.Write{GUID: x.GUID, Change: x.Change}
+		if x.GUID == "" {
+			d.made++
+			x.User.GUID = fmt.Sprintf("00000000-0000-4000-8000-%012d", d.made)
+			writes[i].New = &users.New{User: x.User}
+		}
+	}
+	outcomes, err := d.Store.Batch(ctx, users.BatchMode(mode), writes)
+	made := make([]cmdlet.Imported, len(outcomes))
+	for i, o := range outcomes {
+		made[i] = cmdlet.Imported{User: o.User, Refused: o.Refused}
+		if x := list[i]; o.Refused == nil && mode != cmdlet.Trial && x.Password != "" {
+			d.passwords[o.User.UserPrincipalName] = x.Password
+		}
+	}
+	return made, err
 }
 
 func (d *deployment) SetPassword(ctx context.Context, guid, password string) error {
@@ -220,7 +246,7 @@ func (s *site) transcript(path string) []byte {
 	if err != nil {
 		s.Fatal(err)
 	}
-	for name, text := range map[string]string{"cert.pem": "certificate", "key.pem": "key"} {
+	for name, text := range scriptFiles(s.T) {
 		if err := os.WriteFile(filepath.Join(s.data, name), []byte(text), 0o600); err != nil {
 			s.Fatal(err)
 		}
@@ -243,6 +269,28 @@ func (s *site) transcript(path string) []byte {
 		}
 	}
 	return bytes.ReplaceAll(got.Bytes(), []byte(s.data), []byte("DATA"))
+}
+
+// scriptFiles are the files beside a script, by name.
+func scriptFiles(t *testing.T) map[string]string {
+	files := map[string]string{"cert.pem": "certificate", "key.pem": "key", "photo.txt": "no picture"}
+	var picture bytes.Buffer
+	if err := png.Encode(&picture, image.NewGray(image.Rect(0, 0, 48, 48))); err != nil {
+		t.Fatal(err)
+	}
+	files["photo.png"] = picture.String()
+	sheets, err := filepath.Glob("testdata/*.csv")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range sheets {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		files[filepath.Base(path)] = string(b)
+	}
+	return files
 }
 
 // words splits at spaces outside double quotes.

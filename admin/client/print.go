@@ -90,8 +90,11 @@ func (s *Session) print(c cmdlet.Cmdlet, as string, r Reply) error {
 		}
 		rows[i] = row
 	}
-	if as == "list" {
+	switch as {
+	case "list":
 		return s.list(rows)
+	case "csv":
+		return s.csv(rows)
 	}
 	return s.table(c.Table, rows)
 }

@@ -3,6 +3,7 @@ package client
 import (
 	"bufio"
 	"context"
+	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -133,21 +134,30 @@ func isWord(text string) bool {
 	return !strings.ContainsAny(strings.TrimRight(first, ".,:;"), "./:_")
 }
 
+// output is a file that gets a property of the result.
+type output struct {
+	path   string
+	binary bool // the property is in base64
+}
+
 // prepare reads files and secrets that the parameters name, and takes out where
 // results go: property to file.
-func (s *Session) prepare(c cmdlet.Cmdlet, g *cmdlet.Given) (map[string]string, error) {
-	outputs := map[string]string{}
+func (s *Session) prepare(c cmdlet.Cmdlet, g *cmdlet.Given) (map[string]output, error) {
+	outputs := map[string]output{}
 	for _, p := range c.Params() {
 		text, given := g.Values[p.Name].(string)
 		switch {
 		case p.Output != "" && given:
-			outputs[p.Output] = text
+			outputs[p.Output] = output{text, p.Binary}
 		case p.File && given:
 			b, err := os.ReadFile(text)
 			if err != nil {
 				return nil, fault.Newf(fault.Invalid, "client.prepare", "-%s cannot be read: %v", p.Name, err).About(p.Name)
 			}
 			g.Values[p.Name] = string(b)
+			if p.Binary {
+				g.Values[p.Name] = base64.StdEncoding.EncodeToString(b)
+			}
 		case p.Secret:
 			if err := s.secret(c, p, g, text, given); err != nil {
 				return nil, err
@@ -276,8 +286,8 @@ func (s *Session) local(ctx context.Context, c cmdlet.Cmdlet, g cmdlet.Given) (R
 }
 
 // save writes the properties that go to files and drops them from the rows.
-func save(files map[string]string, r *Reply) error {
-	for property, path := range files {
+func save(files map[string]output, r *Reply) error {
+	for property, file := range files {
 		for i, raw := range r.Rows {
 			row, err := properties(raw)
 			if err != nil {
@@ -291,10 +301,16 @@ func save(files map[string]string, r *Reply) error {
 			if err := json.Unmarshal(row[at].value, &text); err != nil {
 				return fault.Wrap("client.save", err)
 			}
-			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
-				return fault.Newf(fault.Invalid, "client.save", "%s cannot be written: %v", path, err)
+			data := []byte(text)
+			if file.binary {
+				if data, err = base64.StdEncoding.DecodeString(text); err != nil {
+					return fault.Wrap("client.save", err)
+				}
 			}
-			row[at] = member{"Output", marshalText(path)}
+			if err := os.WriteFile(file.path, data, 0o644); err != nil {
+				return fault.Newf(fault.Invalid, "client.save", "%s cannot be written: %v", file.path, err)
+			}
+			row[at] = member{"Output", marshalText(file.path)}
 			r.Rows[i] = compose(row)
 		}
 	}

@@ -10,7 +10,7 @@ import (
 // Given is a parsed command line.
 type Given struct {
 	Values  map[string]any // own parameters: string or bool
-	As      string         // "", "table", "list" or "json"
+	As      string         // "", "table", "list", "json" or "csv"
 	WhatIf  bool
 	Confirm *bool // nil = not given
 	Force   bool
@@ -21,7 +21,7 @@ type Given struct {
 // common are the parameters that every cmdlet has, and those that have only
 // cmdlets that change something.
 var common = []Param{
-	{Name: "As", Values: []string{"table", "list", "json"}, Takes: "table|list|json", Help: "How to print the result; table on a terminal, else json"},
+	{Name: "As", Values: []string{"table", "list", "json", "csv"}, Takes: "table|list|json|csv", Help: "How to print the result; table on a terminal, else json"},
 	{Name: "Verbose", Switch: true, Help: "Say on standard error which server was asked and how long it took"},
 	{Name: "Help", Switch: true, Help: "Show this help"},
 }

@@ -35,6 +35,8 @@ type Cmdlet struct {
 	// Roles may run it from elsewhere, CsAdministrator always. The owner of the
 	// data folder may run everything.
 	Roles []string
+	// Largest is the most bytes a call of it may have, 0 = 1 MiB.
+	Largest int64
 	// Table are the properties that a table shows.
 	Table []string
 	// New makes the parameters, a pointer to a struct; see Param.

@@ -124,7 +124,7 @@ func TestRefusals(t *testing.T) {
 		{"Get-CsUser", "-Identity", "-Identity needs a value: text"},
 		{"Get-CsUser", "-Identity|-Filter|x", "-Identity needs a value before -Filter; write -Identity:VALUE"},
 		{"Get-CsUser", "-Identity|a|-Identity|b", "-Identity is given twice"},
-		{"Get-CsUser", "-As|xml", `-As needs one of table, list, json, not "xml"`},
+		{"Get-CsUser", "-As|xml", `-As needs one of table, list, json, csv, not "xml"`},
 		{"Get-CsUser", "-ResultSize|many", `-ResultSize needs a whole number, not "many"`},
 		{"Set-CsUser", "x|-E|$true", "-E may mean -Enabled or -EnterpriseVoiceEnabled or -EnabledForFederation; write more of it"},
 		{"Set-CsUser", "x|-Enabled|perhaps", `-Enabled needs $true or $false, not "perhaps"`},

@@ -14,6 +14,8 @@ import (
 // service implements it.
 type Deployment interface {
 	Users() Users
+	Groups() Groups
+	Photos() Photos
 	Pool() Pool
 	Certificates() Certificates
 	Policies() Policies
@@ -42,10 +44,61 @@ type Users interface {
 	Create(ctx context.Context, u directory.User, password string) (directory.User, error)
 	// Update lets change edit the stored user in a transaction.
 	Update(ctx context.Context, guid string, change func(*directory.User) error) (directory.User, error)
+	// Import makes many changes in one transaction and says what became of each.
+	Import(ctx context.Context, mode ImportMode, list []Import) ([]Imported, error)
 	// SetPassword replaces all credentials of a user and ends its sessions.
 	SetPassword(ctx context.Context, guid, password string) error
 	// Delete removes the account with everything that hangs on it.
 	Delete(ctx context.Context, guid string) error
+}
+
+// Import is one of many changes: a user to create when GUID is empty, else a change
+// of the one with that GUID. Password is the new one, "" = as it is.
+type Import struct {
+	GUID     string
+	User     directory.User
+	Change   func(*directory.User) error
+	Password string
+}
+
+// Imported is what became of an Import: the user as stored, or why it was refused.
+type Imported struct {
+	User    directory.User
+	Refused error
+}
+
+// ImportMode says what becomes of many changes some of which are refused.
+type ImportMode uint8
+
+// Modes of an import.
+const (
+	AllOrNothing ImportMode = iota // nothing is stored
+	SkipRefused                    // the others are stored
+	Trial                          // nothing is stored, refused or not
+)
+
+// Groups are the distribution groups of the directory. Faults are those of
+// store/users.
+type Groups interface {
+	// FindGroup returns the one group that goes by identity: mail address, SIP
+	// address, GUID, alias or display name.
+	FindGroup(ctx context.Context, identity string) (directory.Group, error)
+	ListGroups(ctx context.Context, pattern string, limit int) ([]directory.Group, error)
+	CreateGroup(ctx context.Context, g directory.Group, members ...directory.Member) (directory.Group, error)
+	UpdateGroup(ctx context.Context, guid string, change func(*directory.Group) error) (directory.Group, error)
+	DeleteGroup(ctx context.Context, guid string) error
+	// AddMembers and RemoveMembers return how many came or went.
+	AddMembers(ctx context.Context, guid string, list ...directory.Member) (int, error)
+	RemoveMembers(ctx context.Context, guid string, list ...directory.Member) (int, error)
+	// Expand returns a group with its direct members, at most limit; 0 = all.
+	Expand(ctx context.Context, address string, limit int) (directory.Expansion, error)
+}
+
+// Photos are the pictures of users, by GUID.
+type Photos interface {
+	Photo(ctx context.Context, guid string) (directory.Photo, error)
+	SetPhoto(ctx context.Context, guid string, data []byte) (directory.Photo, error)
+	RemovePhoto(ctx context.Context, guid string) error
 }
 
 // Pool is the pool this server belongs to.

@@ -16,9 +16,9 @@ import (
 // string and log.Secret take text, *string text or $null (nil = not given), int
 // a number, []string and *[]string a comma list. Tags: help, default, values
 // (allowed texts, separated by |) and param, a list of "required", "pos=N"
-// (from 1), "file" (the value names a file whose contents are sent) and
+// (from 1), "file" (the value names a file whose contents are sent),
 // "output=Property" (the value names a file that gets that property of the
-// result, at the caller's).
+// result, at the caller's) and "binary" (the contents are sent in base64).
 type Param struct {
 	Name     string
 	Help     string
@@ -28,6 +28,7 @@ type Param struct {
 	Position int // 0 = by name only
 	File     bool
 	Output   string // property of the result
+	Binary   bool   // the file's contents travel in base64
 	Secret   bool
 	Switch   bool
 	List     bool
@@ -61,6 +62,8 @@ func (c Cmdlet) Params() []Param {
 				p.Required = true
 			case word == "file":
 				p.File = true
+			case word == "binary":
+				p.Binary = true
 			}
 		}
 		p.describe(f.Type)

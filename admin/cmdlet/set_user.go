@@ -71,6 +71,9 @@ func (p *SetUser) Run(ctx context.Context, c *Call) error {
 	if u, err = c.Deployment.Users().Update(ctx, u.GUID, func(u *directory.User) error { return p.edit(c, u) }); err != nil {
 		return err
 	}
+	if u.Source != "" {
+		c.Warn("%s comes from the directory source %s, which sets the properties that it knows again.", label(u), u.Source)
+	}
 	if p.PassThru {
 		c.Write(rowOf(u))
 	}

@@ -1,6 +1,7 @@
 package directory
 
 import (
+	"slices"
 	"strconv"
 	"strings"
 
@@ -13,6 +14,7 @@ type Field struct {
 	Max  int    // most bytes of a text property, 0 for the others
 	Get  func(u *User) string
 	text func(u *User) *string // where a plain text property lies, nil for the others
+	flag func(u *User) *bool   // where a switch lies, nil for the others
 }
 
 func text(name string, max int, at func(u *User) *string) Field {
@@ -20,7 +22,7 @@ func text(name string, max int, at func(u *User) *string) Field {
 }
 
 func flag(name string, at func(u *User) *bool) Field {
-	return Field{Name: name, Get: func(u *User) string {
+	return Field{Name: name, flag: at, Get: func(u *User) string {
 		if *at(u) {
 			return "True"
 		}
@@ -73,6 +75,9 @@ var fields = []Field{
 	text("Source", 64, func(u *User) *string { return &u.Source }),
 	text("SourceID", 128, func(u *User) *string { return &u.SourceID }),
 }
+
+// Fields returns the properties of a user, in the order in which they are shown.
+func Fields() []Field { return slices.Clone(fields) }
 
 // FieldNamed returns the property called name, in any case. LineUri and Identity
 // are the product's other spellings of LineURI and DisplayName.
