@@ -182,6 +182,9 @@ func (e *endpoint) answered(m *message) {
 	if after := follow[p.act]; after != nil {
 		after(e, m, p)
 	}
+	if m.status >= 300 && !p.silent {
+		e.run.count.example(e, p.act, m)
+	}
 	if m.status >= 300 {
 		e.told(m)
 	}

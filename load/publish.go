@@ -38,14 +38,16 @@ var slot = [slots]struct {
 
 // kinds of publications: which slots they fill. The ref of their pending names one.
 const (
-	pubFirst  = iota // of the user's first endpoint at sign-in
-	pubDevice        // of the others
+	pubFirst  = iota // of the user's first endpoint at its first sign-in
+	pubReturn        // at a later one: free/busy is there already
+	pubDevice        // of the other endpoints
 	pubState         // a change of state
 	pubNote          // a change of the note
 )
 
 var published = [...][]uint8{
 	pubFirst:  {device2, machine2, machine3, user2, user3, note200, note300, note400, free200, free300, free400},
+	pubReturn: {device2, machine2, machine3, user2, user3, note200, note300, note400},
 	pubDevice: {device2, machine2, machine3},
 	pubState:  {machine2, machine3, user2, user3},
 	pubNote:   {note200, note300, note400},
@@ -123,7 +125,9 @@ func (e *endpoint) publishFirst(after pending) {
 	e.steps++
 	kind := uint32(pubDevice)
 	if e.user.first == e.id {
-		kind = pubFirst
+		if kind = pubFirst; e.vers[free200] > 0 {
+			kind = pubReturn
+		}
 	}
 	e.publish(pending{act: FirstPublish, ref: kind, step: true, silent: after.silent, due: e.run.now()})
 }

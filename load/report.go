@@ -29,7 +29,8 @@ type Report struct {
 	Spread    Latency // from a publication to the notifications of it
 	Samples   []Sample
 	Use       Use
-	NoSearch  int `json:",omitempty"` // the status by which the server refused directory search
+	NoSearch  int      `json:",omitempty"` // the status by which the server refused directory search
+	Refusals  []string `json:",omitempty"` // the first of them, word by word
 	Failed    bool
 	Why       []string `json:",omitempty"`
 }
@@ -88,7 +89,7 @@ func (r *Run) report(length time.Duration, samples []Sample) *Report {
 	rep := &Report{
 		Model: r.cfg.Model.Name, Server: r.cfg.Server, Transport: r.transport, Scheme: r.cfg.Scheme, Seed: r.cfg.Seed, Speed: r.cfg.Speed,
 		Users: len(r.users), Endpoints: len(r.endpoints), Ramp: r.ramp.Seconds(), Length: length.Seconds(), Samples: samples, NoSearch: int(r.noSearch.Load()),
-		Spread: latencyOf(&r.count.spread),
+		Spread: latencyOf(&r.count.spread), Refusals: r.count.examples,
 	}
 	scale := Scale{Users: len(r.users), Endpoints: len(r.endpoints), Length: r.modelTime(length)}
 	for i := range r.cfg.Model.Rows {
@@ -111,6 +112,14 @@ func (r *Run) report(length time.Duration, samples []Sample) *Report {
 	rep.Use = use(samples, r.ramp.Seconds(), len(r.endpoints))
 	r.judge(rep)
 	return rep
+}
+
+// nameOf is the name of an act in reports.
+func (r *Run) nameOf(a Act) string {
+	if row := r.cfg.Model.row(a); row != nil {
+		return row.Name
+	}
+	return extras[a]
 }
 
 // modelTime is how long, in the model's time, a user is there on average: the whole
@@ -243,6 +252,12 @@ func (rep *Report) printRefusals(w io.Writer) {
 	slices.Sort(list)
 	if len(list) > 0 {
 		fmt.Fprintf(w, "refused: %s\n", strings.Join(list, ", "))
+	}
+	for i, text := range rep.Refusals {
+		if i == 5 {
+			break
+		}
+		fmt.Fprintf(w, "  %s\n", text)
 	}
 }
 

@@ -151,10 +151,6 @@ func (r *Run) intern(b []byte) string {
 
 func (r *Run) withoutSearch(status int) { r.noSearch.Store(int32(status)) }
 
-// spreadOf counts how long ago a publication was to be made that a watcher learns
-// of now.
-func (r *Run) spreadOf(due time.Duration) { r.count.spread.Add(r.now() - due) }
-
 // Play plays the model until its end, or until ctx ends, then signs everybody out
 // by closing the connections.
 func (r *Run) Play(ctx context.Context) (*Report, error) {

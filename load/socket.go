@@ -230,6 +230,7 @@ func (l *link) input(b []byte, take func(message) error) error {
 		return l.feed(b, take)
 	}
 	l.in = b
+	defer func() { l.in = nil }() // an empty rest would keep the chunk
 	plain := chunks.Get().(*[chunkSize]byte)
 	defer chunks.Put(plain)
 	for {

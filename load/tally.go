@@ -1,6 +1,8 @@
 package load
 
 import (
+	"bytes"
+	"fmt"
 	"maps"
 	"sync"
 	"sync/atomic"
@@ -73,4 +75,21 @@ type counters struct {
 	bytesIn     atomic.Int64
 	delivered   atomic.Int64 // MESSAGE that came
 	spread      Histogram    // from the intended time of a publication to each notification of it
+
+	mu       sync.Mutex // guards examples
+	examples []string
+}
+
+// maxExamples is how many refusals are kept word by word.
+const maxExamples = 20
+
+// example keeps what a refusal said, for the report.
+func (c *counters) example(e *endpoint, a Act, m *message) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if len(c.examples) == maxExamples {
+		return
+	}
+	line, _, _ := bytes.Cut(m.head, []byte("\r\n"))
+	c.examples = append(c.examples, fmt.Sprintf("%s of %s: %s %s%s", e.run.nameOf(a), e.user.address, line, m.get("ms-diagnostics"), m.get("Warning")))
 }

@@ -137,14 +137,21 @@ func (e *endpoint) notified(m *message) {
 	case bytes.Equal(event, []byte("vnd-microsoft-roaming-self")):
 		e.readCategories(m.body)
 	case bytes.Equal(event, []byte("presence")):
-		if _, after, ok := bytes.Cut(m.body, []byte(r.mark)); ok {
-			if n, _, ok := bytes.Cut(after, []byte(".")); ok {
-				if due, err := strconv.ParseInt(string(n), 10, 64); err == nil && e.user != nil {
-					r.spreadOf(time.Duration(due))
-				}
-			}
-		}
+		r.told(m.body)
 	case bytes.Equal(event, []byte("registration-notify")):
 		r.count.strange.Add(1)
+	}
+}
+
+// told counts how long ago the note in a notification was to be published. One that
+// comes with other categories is not new: the watcher is told everything again.
+func (r *Run) told(body []byte) {
+	_, after, ok := bytes.Cut(body, []byte(r.mark))
+	if !ok || bytes.Contains(body, []byte(`name="state"`)) {
+		return
+	}
+	n, _, _ := bytes.Cut(after, []byte("."))
+	if due, err := strconv.ParseInt(string(n), 10, 64); err == nil {
+		r.count.spread.Add(r.now() - time.Duration(due))
 	}
 }
