@@ -32,6 +32,15 @@ func New[T any](n int, words uint64) *Index[T] {
 // Len is the number of values.
 func (x *Index[T]) Len() int { return len(x.entries) }
 
+// All returns every value, in no order.
+func (x *Index[T]) All() []T {
+	list := make([]T, 0, len(x.entries))
+	for _, e := range x.entries {
+		list = append(list, e.value)
+	}
+	return list
+}
+
 // Get returns the value stored under id.
 func (x *Index[T]) Get(id string) (T, bool) {
 	if e := x.entries[id]; e != nil {

@@ -18,6 +18,7 @@ import (
 	"trivet/kit/clock"
 	"trivet/rule/directory"
 	"trivet/rule/finder"
+	"trivet/rule/phonenorm"
 	"trivet/uc"
 )
 
@@ -38,6 +39,8 @@ type Directory interface {
 	Expand(ctx context.Context, address string, limit int) (directory.Expansion, error)
 	// SearchGroups finds the groups that are not hidden.
 	SearchGroups(ctx context.Context, q directory.Search) ([]directory.Group, bool, error)
+	// ListGroups returns all groups for "" and 0.
+	ListGroups(ctx context.Context, pattern string, limit int) ([]directory.Group, error)
 }
 
 // Config makes a Service.
@@ -46,6 +49,12 @@ type Config struct {
 	// Rights answers what the policies of a user allow; nil: everything.
 	Rights func(user uc.UserURI) Rights
 	Server string // FQDN, the source of diagnostics
+	// Folder is where the address book files are; Files says how they are made, nil:
+	// as the product's defaults have it. Rules are the company's rules for telephone
+	// numbers, asked each time; nil: none.
+	Folder string
+	Files  func() FileSettings
+	Rules  func() (phonenorm.Rules, error)
 	Clock  clock.Clock
 	Log    *slog.Logger
 }
@@ -56,15 +65,23 @@ type Service struct {
 	brake     brake
 	expanding *semaphore.Weighted
 	sizes     photoSizes
+	files     files
 
-	mu     sync.RWMutex // guards the field below
-	people *finder.Index[*directory.User]
+	mu      sync.RWMutex // guards the fields below
+	people  *finder.Index[*directory.User]
+	changes uint64 // how many there were
 }
 
 // New makes a Service that knows nobody yet.
 func New(cfg Config) *Service {
 	if cfg.Rights == nil {
 		cfg.Rights = func(uc.UserURI) Rights { return Rights{true, true, true, 100} }
+	}
+	if cfg.Files == nil {
+		cfg.Files = defaultFiles
+	}
+	if cfg.Rules == nil {
+		cfg.Rules = func() (phonenorm.Rules, error) { return nil, nil }
 	}
 	if cfg.Clock == nil {
 		cfg.Clock = clock.Real{}
@@ -83,6 +100,7 @@ func New(cfg Config) *Service {
 func (s *Service) Changed(was, is *directory.User) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.changes++
 	if was != nil && (is == nil || is.GUID != was.GUID || !listed(is)) {
 		s.people.Remove(was.GUID)
 	}

@@ -84,7 +84,7 @@ func (s web) serveName(w http.ResponseWriter, r *http.Request) {
 		if guid, ok := strings.CutPrefix(r.PathValue("name"), photoPrefix); ok {
 			err = s.servePhoto(w, r, user, guid)
 		} else {
-			err = fault.New(fault.NotFound, "addressbook.serveName", "there is no file of this name")
+			err = s.serveFile(w, r, user)
 		}
 	}
 	if err != nil {

@@ -55,6 +55,14 @@ func (d *folder) SearchGroups(_ context.Context, q directory.Search) ([]director
 	return list, false, nil
 }
 
+func (d *folder) ListGroups(context.Context, string, int) ([]directory.Group, error) {
+	var list []directory.Group
+	for _, x := range d.groups {
+		list = append(list, x.Group)
+	}
+	return list, d.err
+}
+
 // badge takes the name in a header for a ticket.
 type badge struct{ base string }
 
