@@ -20,9 +20,12 @@ type relayResult struct {
 	perCPUSeconds float64
 }
 
-func (r relayResult) String() string {
-	return fmt.Sprintf("%8d messages in %5.1f s: %6.0f/s, CPU %5.2f s per 10,000, %6.0f per CPU second, p50 %v p99 %v, %d failures",
-		r.messages, r.seconds, float64(r.messages)/r.seconds, r.cpu/float64(r.messages)*10000, r.perCPUSeconds, r.p50, r.p99, r.failures)
+func (r relayResult) String() string { return r.of("messages") }
+
+// of names what was counted.
+func (r relayResult) of(what string) string {
+	return fmt.Sprintf("%8d %s in %5.1f s: %6.0f/s, CPU %5.2f s per 10,000, %6.0f per CPU second, p50 %v p99 %v, %d failures",
+		r.messages, what, r.seconds, float64(r.messages)/r.seconds, r.cpu/float64(r.messages)*10000, r.perCPUSeconds, r.p50, r.p99, r.failures)
 }
 
 // relay registers relayConnections users, then lets each of the first half send

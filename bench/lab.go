@@ -111,7 +111,7 @@ func (l lab) relayKamailio(secure bool, workers int) (relayResult, error) {
 		}
 		t.tls = &tls.Config{InsecureSkipVerify: true}
 	}
-	s, err := startKamailio(l.dir, addr, workers, cert, key)
+	s, err := kamailio{kamailioRelay, l.dir, addr, workers, cert, key}.start()
 	if err != nil {
 		return relayResult{}, err
 	}

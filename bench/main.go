@@ -18,6 +18,8 @@ type duel struct {
 var duels = []duel{
 	{"message-relay-tcp", "times kamailio per CPU second", ">=3", func(l lab) (float64, error) { return l.relayDuel(false) }},
 	{"message-relay-tls", "times kamailio per CPU second", ">=3", func(l lab) (float64, error) { return l.relayDuel(true) }},
+	{"presence-fanout-50", "times kamailio with its database, notifications per CPU second", ">=3", func(l lab) (float64, error) { return l.presenceDuel(fanOut{20, 50}) }},
+	{"presence-fanout-500", "times kamailio with its database, notifications per CPU second", ">=3", func(l lab) (float64, error) { return l.presenceDuel(fanOut{2, 500}) }},
 	{"idle-tls", "KiB per signed-in TLS client", "<=40", func(l lab) (float64, error) { return l.idleDuel(20000) }},
 }
 

@@ -17,10 +17,16 @@ type server struct {
 	name string
 	cmd  *exec.Cmd
 	log  string
+	with *server // its database, when that is a server too; stopped with it, its work counts
 }
 
 // start runs cmd in a process group of its own and waits until addr accepts.
 func start(name string, cmd *exec.Cmd, dir, addr string) (*server, error) {
+	return startAs(name, cmd, dir, addr, nil)
+}
+
+// startAs is start under another user; nil = our own.
+func startAs(name string, cmd *exec.Cmd, dir, addr string, who *syscall.Credential) (*server, error) {
 	s := &server{name: name, cmd: cmd, log: filepath.Join(dir, name+".log")}
 	f, err := os.Create(s.log)
 	if err != nil {
@@ -28,7 +34,7 @@ func start(name string, cmd *exec.Cmd, dir, addr string) (*server, error) {
 	}
 	defer f.Close()
 	cmd.Stdout, cmd.Stderr = f, f
-	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Credential: who}
 	if err := cmd.Start(); err != nil {
 		return nil, err
 	}
@@ -45,6 +51,9 @@ func start(name string, cmd *exec.Cmd, dir, addr string) (*server, error) {
 }
 
 func (s *server) stop() {
+	if s.with != nil {
+		defer s.with.stop()
+	}
 	syscall.Kill(-s.cmd.Process.Pid, syscall.SIGTERM)
 	done := make(chan struct{})
 	go func() { s.cmd.Wait(); close(done) }()
@@ -56,15 +65,28 @@ func (s *server) stop() {
 	}
 }
 
-// processes lists the server's process group.
+// processes lists the server's processes: itself and what descends from it, for
+// some make process groups of their own. Those of its database belong to it.
 func (s *server) processes() []int {
-	var out []int
+	parents := map[int]int{}
 	dirs, _ := filepath.Glob("/proc/[0-9]*")
 	for _, d := range dirs {
-		if f := stat(d); len(f) > 4 && f[2] == strconv.Itoa(s.cmd.Process.Pid) {
+		if f := stat(d); len(f) > 4 {
 			pid, _ := strconv.Atoi(filepath.Base(d))
-			out = append(out, pid)
+			parents[pid], _ = strconv.Atoi(f[1])
 		}
+	}
+	var out []int
+	for pid := range parents {
+		for up := pid; up > 1; up = parents[up] {
+			if up == s.cmd.Process.Pid {
+				out = append(out, pid)
+				break
+			}
+		}
+	}
+	if s.with != nil {
+		out = append(out, s.with.processes()...)
 	}
 	return out
 }

@@ -140,6 +140,16 @@ func (m message) status() int {
 	return n
 }
 
+// header returns the first value of a header, "" when there is none.
+func (m message) header(name string) string {
+	for line := range strings.SplitSeq(string(m.raw), "\r\n") {
+		if n, v, ok := strings.Cut(line, ":"); ok && strings.EqualFold(n, name) {
+			return strings.TrimSpace(v)
+		}
+	}
+	return ""
+}
+
 var (
 	crlf     = []byte("\r\n")
 	lengthLC = []byte("content-length")
