@@ -344,7 +344,7 @@ func TestOrganizersClientRestarts(t *testing.T) {
 }
 
 // COMPAT(pidgin-sipe 1.25): signed in again, it reads what it has freed for every
-// window of a conference that is still open, and mostly crashes. So the windows are
+// window of a conference that is still open, and crashes or not. So the windows are
 // closed before, and the people join again by the address.
 func TestConferenceSurvivesTheServer(t *testing.T) {
 	t.Parallel()

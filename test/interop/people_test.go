@@ -8,6 +8,13 @@ import (
 	"trivet/test/peer/pidgin"
 )
 
+// The staff, see there.
+const (
+	jonas  = "sip:jonas@" + domain
+	joanna = "sip:joanna@" + domain
+	johan  = "sip:johan@" + domain
+)
+
 // found are the addresses that a search shows, in alphabetical order.
 func found(rows []pidgin.Event) (who []string) {
 	for _, r := range rows {
@@ -30,42 +37,64 @@ func staff(t *testing.T, s *Server) {
 	}
 }
 
+// searches are what is asked, by the names of the form's fields, and who is found.
+var searches = []struct {
+	fields []string
+	want   []string
+}{
+	{[]string{"given", "Bob"}, []string{bob}},
+	{[]string{"given", "Bob", "surname", "Builder"}, []string{bob}},
+	{[]string{"given", "Bob", "surname", "Clark"}, nil}, // both must fit
+	{[]string{"surname", "Bäcker-Groß"}, []string{jonas}},
+	{[]string{"email", "johan@mail.test"}, []string{johan}},
+	{[]string{"sipid", "carol@" + domain}, []string{carol}},
+	{[]string{"company", "Nordlicht & Söhne"}, []string{joanna, jonas}},
+	{[]string{"given", `Nobody" & <so>`, "surname", "'"}, nil},
+	// Parts of names, in any case, with accents or without.
+	{[]string{"given", "Jo"}, []string{joanna, johan, jonas}},
+	{[]string{"given", "jO", "surname", "bac"}, []string{joanna, jonas}},
+	{[]string{"given", "JOA"}, []string{joanna}},
+	{[]string{"surname", "Clar"}, []string{carol, johan}},
+	{[]string{"email", "jonas.b"}, []string{jonas}},
+}
+
 func TestSearchByName(t *testing.T) {
 	t.Parallel()
 	s := Start(t)
 	staff(t, s)
-	a := s.Pidgin(t, alice)
-	const jonas, joanna, johan = "sip:jonas@" + domain, "sip:joanna@" + domain, "sip:johan@" + domain
-	for _, c := range []struct {
-		fields []string
-		want   []string
+	for _, way := range []struct {
+		name, sign string // what stands in the client's log
+		account    pidgin.Account
 	}{
-		{[]string{"given", "Bob"}, []string{bob}},
-		{[]string{"given", "Bob", "surname", "Builder"}, []string{bob}},
-		{[]string{"given", "Bob", "surname", "Clark"}, nil}, // both must fit
-		{[]string{"surname", "Bäcker-Groß"}, []string{jonas}},
-		{[]string{"email", "johan@mail.test"}, []string{johan}},
-		{[]string{"sipid", "carol@" + domain}, []string{carol}},
-		{[]string{"company", "Nordlicht & Söhne"}, []string{joanna, jonas}},
-		{[]string{"given", `Nobody" & <so>`}, nil},
-		// Parts of names, in any case, with accents or without.
-		{[]string{"given", "Jo"}, []string{joanna, johan, jonas}},
-		{[]string{"given", "jO", "surname", "bac"}, []string{joanna, jonas}},
-		{[]string{"given", "JOA"}, []string{joanna}},
-		{[]string{"surname", "Clar"}, []string{carol, johan}},
-		{[]string{"email", "jonas.b"}, []string{jonas}},
+		{"web", "SearchAbEntryResponse", s.Account(alice)},
+		{"SIP", "directorySearch", withoutWeb(s, alice)},
 	} {
-		rows := a.Search(t, c.fields...)
-		if got := found(rows); !slices.Equal(got, c.want) {
-			t.Errorf("search for %q finds %q, want %q", c.fields, got, c.want)
-		}
+		t.Run(way.name, func(t *testing.T) {
+			a := pidgin.Start(t, way.account).SignOn(t)
+			for _, c := range searches {
+				if got := found(a.Search(t, c.fields...)); !slices.Equal(got, c.want) {
+					t.Errorf("search for %q finds %q, want %q", c.fields, got, c.want)
+				}
+			}
+			row := a.Search(t, "given", "Jonas")[0]
+			if row["Name"] != "Jonas Bäcker-Groß" || row["Company"] != "Nordlicht & Söhne" || row["Email"] != "jonas.baecker@mail.test" {
+				t.Errorf("jonas is shown as %v", row)
+			}
+			if !strings.Contains(a.DebugLog(), way.sign) {
+				t.Errorf("the log of the client has no %s", way.sign)
+			}
+			a.AddBuddy(t, "sip:"+row["User name"], "Found by "+way.name) // and can be made a contact
+			a.AwaitBuddy(t, jonas, "name", func(b pidgin.Buddy) bool { return b.Name() == "Jonas Bäcker-Groß" })
+		})
 	}
-	row := a.Search(t, "given", "Jonas")[0]
-	if row["Name"] != "Jonas Bäcker-Groß" || row["Company"] != "Nordlicht & Söhne" || row["Email"] != "jonas.baecker@mail.test" {
-		t.Errorf("jonas is shown as %v", row)
-	}
-	a.AddBuddy(t, "sip:"+row["User name"], "Found") // and can be made a contact
-	a.AwaitBuddy(t, jonas, "name", func(b pidgin.Buddy) bool { return b.Name() == "Jonas Bäcker-Groß" })
+}
+
+// withoutWeb is the account of somebody whose machine does not reach the web
+// services: the client then searches by SIP.
+func withoutWeb(s *Server, who string) pidgin.Account {
+	a := s.Account(who)
+	a.Routes = map[string]string{s.at(8443): "127.0.0.1:1"}
+	return a
 }
 
 func TestSearchSeesChanges(t *testing.T) {
@@ -92,11 +121,23 @@ func TestGetInfo(t *testing.T) {
 	t.Parallel()
 	s := Start(t)
 	staff(t, s)
-	a := s.Pidgin(t, alice)
-	card := a.Info(t, "sip:jonas@"+domain).String() // who is no contact: the directory knows
-	for _, want := range []string{"Jonas Bäcker-Groß", "Nordlicht & Söhne", "Head of <Baking>", "B 12", "jonas.baecker@mail.test", "+4930123456"} {
-		if !strings.Contains(card, want) && !strings.Contains(card, strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;").Replace(want)) {
-			t.Errorf("the window with jonas's card shows %s, want %s in it", card, want)
-		}
+	markup := strings.NewReplacer("&amp;", "&", "&lt;", "<", "&gt;", ">")
+	for _, way := range []struct {
+		name    string
+		account pidgin.Account
+		more    []string
+	}{
+		{"web", s.Account(alice), nil}, // the client shows no office then
+		{"SIP", withoutWeb(s, alice), []string{"B 12"}},
+	} {
+		t.Run(way.name, func(t *testing.T) {
+			a := pidgin.Start(t, way.account).SignOn(t)
+			card := markup.Replace(a.Info(t, jonas).String()) // who is no contact: the directory knows
+			for _, want := range append(way.more, "Jonas Bäcker-Groß", "Nordlicht & Söhne", "Head of <Baking>", "jonas.baecker@mail.test", "+4930123456") {
+				if !strings.Contains(card, want) {
+					t.Errorf("the window with jonas's card shows %s, want %s in it", card, want)
+				}
+			}
+		})
 	}
 }
