@@ -73,7 +73,9 @@ func (d *deployment) Create(ctx context.Context, u directory.User, password stri
 }
 
 func (d *deployment) Groups() cmdlet.Groups { return d.Store }
-func (d *deployment) Photos() cmdlet.Photos { return d.Store }
+
+func (d *deployment) DirectorySync() cmdlet.DirectorySync { return fakeSync{} }
+func (d *deployment) Photos() cmdlet.Photos               { return d.Store }
 
 func (d *deployment) Import(ctx context.Context, mode cmdlet.ImportMode, list []cmdlet.Import) ([]cmdlet.Imported, error) {
 	writes := make([]users.Write, len(list))

@@ -18,6 +18,7 @@ var written = [...]Cmdlet{
 	getAdminRoleAssignment,
 	getCertificate,
 	getClientCertificate,
+	getDirectorySyncState,
 	getDistributionGroup,
 	getDistributionGroupMember,
 	getService,
@@ -46,4 +47,5 @@ var written = [...]Cmdlet{
 	testIM,
 	testPresence,
 	testRegistration,
+	updateUserDatabase,
 }

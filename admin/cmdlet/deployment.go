@@ -19,6 +19,7 @@ type Deployment interface {
 	Pool() Pool
 	Certificates() Certificates
 	Policies() Policies
+	DirectorySync() DirectorySync
 }
 
 // Policies are the policies and configurations of the deployment.

@@ -34,6 +34,9 @@ type Config struct {
 	// Ready returns what is not ready, one sentence for each part by its name;
 	// empty = ready. It is asked by GET /health/ready.
 	Ready func(context.Context) map[string]string
+	// Degraded is Ready for what is not well and does not keep the server from
+	// serving; nil: nothing ever is.
+	Degraded func(context.Context) map[string]string
 }
 
 // Limits of every server. Handlers of uploads and of long polls move their own

@@ -36,6 +36,7 @@ import (
 	"trivet/service/auth"
 	"trivet/service/conference"
 	"trivet/service/contacts"
+	"trivet/service/dirsync"
 	"trivet/service/im"
 	"trivet/service/presence"
 	"trivet/service/provision"
@@ -64,6 +65,7 @@ type server struct {
 	central   *central.SQLite
 	policies  policies
 	book      *addressbook.Service
+	sync      *dirsync.Service
 	authority *pki.Authority
 	auth      *auth.Service
 	brake     sipauth.Brake
@@ -104,6 +106,7 @@ func (s *server) steps() []step {
 		{"data folder", s.openFolder},
 		{"directory", s.openDirectory},
 		{"policies", s.openPolicies},
+		{"directory sources", s.openSources},
 		{"certificates", s.openCertificates},
 		{"sign-in", s.openAuth},
 		{"routing groups", s.openGroups},
@@ -116,6 +119,7 @@ func (s *server) steps() []step {
 		{"HTTPS", s.startHTTPS},
 		{"management", s.startManagement},
 		{"SIP listeners", s.listen},
+		{"directory synchronisation", s.startSources},
 	}
 }
 
@@ -293,7 +297,7 @@ func (s *server) openAuth(context.Context) error {
 	s.brake = sipauth.NewBrakes()
 	label, _, _ := strings.Cut(s.set.Domain, ".")
 	s.auth, err = auth.New(auth.Config{
-		Directory: s.store, Certificates: s.authority, SealKey: seal, TicketKey: ticket, Brake: s.brake,
+		Directory: s.store, Certificates: s.authority, SealKey: seal, TicketKey: ticket, Brake: s.brake, External: s.external(),
 		Server: s.set.FQDN, Domains: []string{s.set.Domain}, Logins: []string{label, s.set.Domain},
 		WebHost: hostPort(s.set.FQDN, s.set.HTTPS), WebHosts: s.webHosts(),
 		Inside: soap.Access{FQDN: s.set.FQDN, Port: port(s.set.SIP.TLS)},

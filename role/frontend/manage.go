@@ -31,7 +31,7 @@ func (s *server) startHTTPS(ctx context.Context) error {
 	s.watchMetrics()
 	web := httpd.New(httpd.Config{
 		Addr: string(s.set.HTTPS), GetCertificate: s.authority.Source(pki.WebServicesInternal),
-		Log: s.log, Metrics: s.metrics, Ready: s.unready,
+		Log: s.log, Metrics: s.metrics, Ready: s.unready, Degraded: s.degraded,
 	})
 	mux := http.NewServeMux()
 	s.auth.Routes(mux, http.HandlerFunc(s.home))
@@ -134,7 +134,7 @@ func (d directoryUsers) Create(ctx context.Context, u directory.User, password s
 }
 
 func (d directoryUsers) Update(ctx context.Context, guid string, change func(*directory.User) error) (directory.User, error) {
-	u, err := d.store.Update(ctx, guid, change)
+	u, err := d.update(ctx, guid, change)
 	if err != nil {
 		return u, err
 	}
@@ -154,7 +154,7 @@ func (d directoryUsers) SetPassword(ctx context.Context, guid, password string) 
 }
 
 func (d directoryUsers) Delete(ctx context.Context, guid string) error {
-	if err := d.store.Delete(ctx, guid); err != nil {
+	if err := d.remove(ctx, guid); err != nil {
 		return err
 	}
 	return d.followed(ctx)
@@ -267,7 +267,7 @@ func (p pool) Services(ctx context.Context) ([]cmdlet.Service, error) {
 		service("RTCSRV", "Registrar", fmt.Sprintf("%d connections, %d endpoints of %d users", open, endpoints, signedIn), "SIP"),
 		service("RTCSRV", "UserServer", fmt.Sprintf("%d routing groups", groupCount), groups...),
 		service("W3SVC", "WebServer", "HTTPS "+shown(p.https)),
-		service("MASTER", "CentralManagement", "directory of users", "directory"),
+		p.synchronised(service("MASTER", "CentralManagement", "directory of users", "directory")),
 	}, nil
 }
 
