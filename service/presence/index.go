@@ -3,6 +3,7 @@ package presence
 import (
 	"hash/maphash"
 	"slices"
+	"strings"
 	"sync"
 
 	"trivet/rule/groupstate"
@@ -37,6 +38,12 @@ type dialog struct {
 
 func dialogOf(user uc.UserURI, endpoint uc.EndpointID, d *groupstate.Dialog) dialog {
 	return dialog{user, endpoint, d.CallID, d.RemoteTag}
+}
+
+// kept is d with strings of its own: those of a request are parts of its text, which
+// a watcher would keep in memory as long as the subscription lives.
+func (d dialog) kept() dialog {
+	return dialog{uc.UserURI(strings.Clone(string(d.user))), uc.EndpointID(strings.Clone(string(d.endpoint))), strings.Clone(d.callID), strings.Clone(d.tag)}
 }
 
 // watcher is one subscription as the fan-out sees it.
@@ -218,6 +225,9 @@ func (x *watchIndex) open(d dialog) *watcher {
 	s := x.shard(d.user)
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.dialogs[d] == nil {
+		d = d.kept()
+	}
 	w := s.get(d)
 	w.mu.Lock()
 	w.opening++
