@@ -82,9 +82,31 @@ var expected = map[string]row{
 	"REFER  ":                                               {uri: dave, extra: []string{"Refer-To: <" + bob + ">"}, want: 480},
 	"NOTIFY  ":                                              {uri: dave, extra: []string{"Event: refer"}, want: 480},
 	"ACK  ":                                                 {uri: dave, want: silent},
+
+	"SERVICE  application/cccp+xml conf": {uri: "factory", extra: document("application/cccp+xml", `<request xmlns="urn:ietf:params:xml:ns:cccp" C3PVersion="1" requestId="1"><getConferencingCapabilities/></request>`), want: 200},
+	"INVITE   conf":                      {uri: nowhere, extra: document("application/sdp", textOffer), want: 404},
+	"MESSAGE   conf":                     {uri: nowhere, extra: document("text/plain", "hello"), want: 404},
+	"INFO   conf":                        {uri: nowhere, extra: document("application/cccp+xml", "<request/>"), want: 481},
+	"BYE   conf":                         {uri: nowhere, want: 481},
+	"NOTIFY   conf":                      {uri: nowhere, extra: []string{"Event: refer"}, want: 405},
+	"PRACK   conf":                       {uri: nowhere, want: 405},
+	"REFER   conf":                       {uri: nowhere, want: 405},
+	"UPDATE   conf":                      {uri: nowhere, want: 405},
+	"ACK   conf":                         {uri: nowhere, want: silent},
+	"SUBSCRIBE conference ":              {uri: nowhere, extra: []string{"Event: conference", "Contact: <sip:x@127.0.0.1>"}, want: 404},
 }
 
-func keyOf(r sipmux.Route) string { return r.Method + " " + r.Event + " " + r.Type }
+// nowhere is a conference that does not exist.
+const nowhere = alice + ";gruu;opaque=app:conf:focus:id:NOWHERE"
+
+// keyOf has the application last, where there is one.
+func keyOf(r sipmux.Route) string {
+	key := r.Method + " " + r.Event + " " + r.Type
+	if r.App != "" {
+		key += " " + r.App
+	}
+	return key
+}
 
 // TestTable asks every row of the table, over every transport, as every kind of
 // caller.
@@ -187,6 +209,9 @@ func (a *Agent) outcome(t *testing.T, method string, r row) int {
 		uri, to = a.User, "<"+a.User+">"
 	case "server":
 		uri, to = "sip:"+domain, "<"+a.User+">"
+	case "factory":
+		uri = a.User + ";gruu;opaque=app:conf:focusfactory"
+		to = "<" + uri + ">"
 	}
 	m := a.Request(method, uri, to, r.extra...)
 	m.Body = bytes.ReplaceAll(m.Body, []byte("@serial@"), []byte(fmt.Sprint(serial.Add(1))))
