@@ -1,16 +1,21 @@
 package users_test
 
 import (
+	"compress/gzip"
 	"database/sql"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"trivet/fault"
 	"trivet/kit/clock"
+	"trivet/rule/directory"
 	"trivet/store/users"
 	"trivet/test/storetest"
 	"trivet/uc"
@@ -93,6 +98,68 @@ func TestFileOfANewerReleaseIsRefused(t *testing.T) {
 	}
 }
 
+// TestUpgrade opens a file that release 1 wrote, before there were groups, and
+// finds everything in its place, searchable.
+func TestUpgrade(t *testing.T) {
+	t.Parallel()
+	path := filepath.Join(t.TempDir(), "users.db")
+	packed, err := os.Open("testdata/release-1.db.gz")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer packed.Close()
+	r, err := gzip.NewReader(packed)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := io.ReadAll(r)
+	if err == nil {
+		err = os.WriteFile(path, b, 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 2 { // the upgrade, then a usual start
+		s, err := users.OpenSQLite(t.Context(), path, users.Options{Clock: stopped{}, Groups: 4})
+		if err != nil {
+			t.Fatal(err)
+		}
+		checkUpgraded(t, s)
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+func checkUpgraded(t *testing.T, s *users.SQLite) {
+	t.Helper()
+	u, err := s.Find(t.Context(), "alice")
+	want := users.User{
+		GUID: "11111111-1111-4111-8111-111111111111", SipAddress: "sip:alice@example.test", UserPrincipalName: "alice@Example.test", SamAccountName: "Alice",
+		DisplayName: "Alice Müller", FirstName: "Alice", LastName: "Müller", WindowsEmailAddress: "alice@example.test", Title: "Boss", Company: "Example",
+		Department: "Sales", Office: "B 1", Phone: "+1 425 555 0100", LineURI: "tel:+14255550100", Enabled: true, EnabledForRichPresence: true,
+		AdminRoles: []string{"CsHelpDesk", "CsUserAdministrator"}, RegistrarPool: "sip.example.test", RoutingGroup: 1, WhenCreated: u.WhenCreated, WhenChanged: u.WhenCreated,
+	}
+	if d := cmp.Diff(want, u); err != nil || d != "" || u.WhenCreated.IsZero() {
+		t.Errorf("%v\n%s", err, d)
+	}
+	if c, err := s.Secrets(t.Context(), u.GUID); err != nil || c.Argon2id != "$argon2id$alice" || len(c.NTHash) != 1 {
+		t.Errorf("secrets: %+v, %v", c, err)
+	}
+	if list, err := s.Certificates(t.Context(), u.GUID); err != nil || len(list) != 1 || list[0].Serial != "ab" {
+		t.Errorf("certificates: %v, %v", list, err)
+	}
+	if list, err := s.Renames(t.Context()); err != nil || len(list) != 1 || list[0].New != "sip:robert@example.test" {
+		t.Errorf("renames: %v, %v", list, err)
+	}
+	if list, _, err := s.Search(t.Context(), directory.Search{Terms: []directory.Term{{Text: "muller sales"}}, Limit: 5}); err != nil || len(list) != 1 {
+		t.Errorf("search: %v, %v", list, err)
+	}
+	if all, err := s.List(t.Context(), users.Query{}); err != nil || len(all) != 3 {
+		t.Errorf("%d users, %v", len(all), err)
+	}
+}
+
 func TestFileIsTheOwnersAlone(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "users.db")
@@ -129,4 +196,27 @@ func BenchmarkByAddress(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
+}
+
+// FuzzSearch looks for whatever somebody types: nothing of it may reach the query
+// language.
+func FuzzSearch(f *testing.F) {
+	s, err := users.OpenSQLite(f.Context(), filepath.Join(f.TempDir(), "users.db"), users.Options{})
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Create(f.Context(), newUser(1)); err != nil {
+		f.Fatal(err)
+	}
+	for _, seed := range []string{"user", "a@b c", `" * OR {x} : (`, "+49 (221)", "sip:@", "\x00\xff", "ǅ ﬁ ½ ٣ -"} {
+		f.Add(uint8(0), seed)
+		f.Add(uint8(directory.Phone), seed)
+	}
+	f.Fuzz(func(t *testing.T, attribute uint8, text string) {
+		q := directory.Search{Terms: []directory.Term{{Attribute: directory.Attribute(attribute), Text: text}}, Limit: 2, Homed: true}
+		if _, _, err := s.Search(t.Context(), q); err != nil && !fault.Is(err, fault.Invalid) {
+			t.Errorf("%d %q: %v", attribute, text, err)
+		}
+	})
 }

@@ -30,7 +30,9 @@ func Users(t *testing.T, open func(t *testing.T) users.Store) {
 		{"create and get", createAndGet}, {"find", find}, {"list", list}, {"duplicates", duplicates}, {"bad values", badValues},
 		{"create is all or nothing", allOrNothing}, {"update", update}, {"delete", remove}, {"secrets", secrets},
 		{"routing groups", routingGroups}, {"renames", renames}, {"changes are told in order", told}, {"certificates", clientCertificates},
-		{"readers beside a writer", concurrent}, {"a cancelled context", cancelled},
+		{"all properties", allProperties}, {"managers", managers}, {"photos", photos}, {"batches", batches}, {"groups", groups},
+		{"groups refused", groupRefusals}, {"members of groups", groupMembers}, {"groups in themselves", groupCycles}, {"search", search},
+		{"search for groups", searchGroups}, {"changes since", changes}, {"readers beside a writer", concurrent}, {"a cancelled context", cancelled},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
