@@ -36,6 +36,7 @@ func (s *server) startHTTPS(ctx context.Context) error {
 	mux := http.NewServeMux()
 	s.auth.Routes(mux, http.HandlerFunc(s.home))
 	s.book.Routes(mux, s.auth)
+	s.life.Go("address book files", s.book.Run)
 	web.Mount("/", mux)
 	web.Mount("GET /meet/{user}/{id}", s.meetings.Meet(s.set.Domain))
 	web.Mount("/api/", s.desk.Remote())
@@ -73,6 +74,7 @@ func (s *server) startManagement(ctx context.Context) error {
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index) // profiles, for the owner of the folder only
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
+	mux.Handle("GET /metrics", s.metrics.Handler())
 	return httpd.Local(ctx, s.life, s.path("admin.sock"), mux, s.log)
 }
 
