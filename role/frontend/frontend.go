@@ -257,7 +257,7 @@ func (s *server) openDirectory(ctx context.Context) error {
 	}
 	s.store = store
 	s.life.Add("directory", 5*time.Second, func(context.Context) error { return store.Close() })
-	s.book = addressbook.New(addressbook.Config{Rights: func(u uc.UserURI) addressbook.Rights { return s.policies.Rights(u) }, Directory: s.store, Server: s.set.FQDN, Clock: s.clock, Log: s.log})
+	s.book = addressbook.New(addressbook.Config{Rights: func(u uc.UserURI) addressbook.Rights { return s.policies.Rights(u) }, Directory: s.store, Server: s.set.FQDN, Folder: s.path("abs"), Files: s.bookFiles, Rules: s.phoneRules, Clock: s.clock, Log: s.log})
 	if s.people, err = loadPeople(ctx, store, s.book.Changed); err != nil {
 		return err
 	}
@@ -301,7 +301,7 @@ func (s *server) openAuth(context.Context) error {
 		Server: s.set.FQDN, Domains: []string{s.set.Domain}, Logins: []string{label, s.set.Domain},
 		WebHost: hostPort(s.set.FQDN, s.set.HTTPS), WebHosts: s.webHosts(),
 		Inside: soap.Access{FQDN: s.set.FQDN, Port: port(s.set.SIP.TLS)},
-		Keytab: s.currentKeytab, NTLM: true, Clock: s.clock, Log: s.log,
+		Keytab: s.webKeytab, NTLM: s.policies.webNTLM, Clock: s.clock, Log: s.log,
 	})
 	return err
 }

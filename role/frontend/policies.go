@@ -5,6 +5,8 @@ import (
 	"strconv"
 	"time"
 
+	"github.com/jcmturner/gokrb5/v8/keytab"
+
 	"trivet/kit/conf"
 	"trivet/link/sipauth"
 	"trivet/rule/groupstate"
@@ -150,6 +152,17 @@ func (s *server) signInPolicy() sipauth.Policy {
 		UseCertificate: p.UseCertificateForClientToProxyAuth && !s.set.HTTPS.Off(),
 		UseDigest:      p.UseDigestForClientToProxyAuth, DigestMD5: p.UseDigestMD5ForClientToProxyAuth,
 	}
+}
+
+// webNTLM reports whether the web services offer NTLM.
+func (p policies) webNTLM() bool { return p.WebService().UseWindowsAuth != "None" }
+
+// webKeytab is the keytab for the web services, nil where they do not offer Kerberos.
+func (s *server) webKeytab() *keytab.Keytab {
+	if s.policies.WebService().UseWindowsAuth != "Negotiate" {
+		return nil
+	}
+	return s.keytab
 }
 
 // policyChanged has everybody's watchers look again when privacy mode is switched:

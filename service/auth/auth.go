@@ -73,7 +73,7 @@ type Config struct {
 	Within  func(netip.Addr) bool // whether a client is inside; nil: all are
 
 	Keytab func() *keytab.Keytab // for Negotiate with Kerberos; nil or a nil result: not offered
-	NTLM   bool                  // offer NTLM on the web ticket service
+	NTLM   func() bool           // whether NTLM is offered on the web ticket service now; nil: it is not
 
 	TicketLife time.Duration // 15 minutes to 24 hours; 0: 8 hours
 	Clock      clock.Clock

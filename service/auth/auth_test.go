@@ -89,7 +89,7 @@ func open(t *testing.T) *house {
 		Directory: h.store, Certificates: h.pki, SealKey: sealKey, TicketKey: ticketKey, Server: "fe1.contoso.test",
 		Domains: []string{"contoso.test"}, Logins: []string{"CONTOSO", "contoso.test"},
 		WebHost: strings.TrimPrefix(h.srv.URL, "https://"), WebHosts: []string{"127.0.0.1", "fe1.contoso.test"},
-		Inside: soap.Access{FQDN: "fe1.contoso.test", Port: 5061}, NTLM: true, Clock: h.clock, Log: log,
+		Inside: soap.Access{FQDN: "fe1.contoso.test", Port: 5061}, NTLM: func() bool { return true }, Clock: h.clock, Log: log,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -35,7 +35,7 @@ func (s *Service) methods() []method {
 	if s.cfg.Keytab != nil && s.cfg.Keytab() != nil {
 		out = append(out, method{"Negotiate", "Negotiate", (*Service).proveNegotiate})
 	}
-	if s.cfg.NTLM {
+	if s.cfg.NTLM != nil && s.cfg.NTLM() {
 		out = append(out, method{"NTLM", "NTLM", (*Service).proveNTLM})
 	}
 	return append(out, method{"Basic", `Basic realm="` + s.cfg.Realm + `", charset="UTF-8"`, (*Service).proveBasic})
