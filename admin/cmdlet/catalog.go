@@ -44,8 +44,11 @@ var written = [...]Cmdlet{
 	setUser,
 	setUserPassword,
 	setUserPhoto,
+	testAddressBookService,
+	testAddressBookWebQuery,
 	testIM,
 	testPresence,
 	testRegistration,
+	updateAddressBook,
 	updateUserDatabase,
 }

@@ -19,6 +19,7 @@ type Deployment interface {
 	Pool() Pool
 	Certificates() Certificates
 	Policies() Policies
+	AddressBook() AddressBook
 	DirectorySync() DirectorySync
 }
 
@@ -30,6 +31,20 @@ type Policies interface {
 	// whether there is one, and returns the new ones, nil to remove it. The change is
 	// on disk and holds when it returns.
 	Change(ctx context.Context, by string, k *policy.Kind, id policy.Identity, change func(old policy.Values, exists bool) (policy.Values, error)) error
+}
+
+// AddressBook makes address book files.
+type AddressBook interface {
+	// Update makes the full file of today and the delta files that lead to it, at once.
+	Update(ctx context.Context) (BookFiles, error)
+}
+
+// BookFiles tells of the address book files that were made.
+type BookFiles struct {
+	File     string // the full file
+	Contacts int
+	Bytes    int64
+	Deltas   int // how many delta files lead to it
 }
 
 // Users is the directory. Faults are those of store/users.

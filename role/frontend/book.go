@@ -1,8 +1,16 @@
 package frontend
 
 import (
+	"context"
+	"errors"
+	"io"
+	"io/fs"
+	"os"
 	"strconv"
+	"time"
 
+	"trivet/admin/cmdlet"
+	"trivet/rule/phonenorm"
 	"trivet/service/addressbook"
 	"trivet/wire/presdoc"
 )
@@ -19,4 +27,43 @@ func (s *server) bookSettings() []presdoc.Setting {
 		{Name: "dlxEnabled", Value: expands}, {Name: "dlxInternalUrl", Value: query}, {Name: "dlxExternalUrl", Value: query},
 		{Name: "absInternalServerUrl", Value: files}, {Name: "absExternalServerUrl", Value: files},
 	}
+}
+
+// bookFiles is CsAddressBookConfiguration as the address book takes it.
+func (s *server) bookFiles() addressbook.FileSettings {
+	p := s.policies.AddressBook()
+	return addressbook.FileSettings{
+		RunTimeOfDay: time.Duration(p.RunTimeOfDay) * time.Minute, KeepDuration: p.KeepDuration, SynchronizePollingInterval: p.SynchronizePollingInterval,
+		MaxDeltaFileSizePercentage: p.MaxDeltaFileSizePercentage, UseNormalizationRules: p.UseNormalizationRules, IgnoreGenericRules: p.IgnoreGenericRules,
+	}
+}
+
+// maxRules bounds the file with the company's rules for telephone numbers.
+const maxRules = 1 << 20
+
+// phoneRules reads the company's rules for telephone numbers, if there are any.
+func (s *server) phoneRules() (phonenorm.Rules, error) {
+	f, err := os.Open(s.path(phonenorm.FileName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxRules))
+	if err != nil {
+		return nil, err
+	}
+	return phonenorm.Parse(string(text))
+}
+
+func (d deployment) AddressBook() cmdlet.AddressBook { return bookMaker{d.book} }
+
+// bookMaker is the address book for cmdlets.
+type bookMaker struct{ *addressbook.Service }
+
+func (b bookMaker) Update(ctx context.Context) (cmdlet.BookFiles, error) {
+	made, err := b.Service.Update(ctx)
+	return cmdlet.BookFiles{File: made.Name, Contacts: made.Contacts, Bytes: made.Bytes, Deltas: made.Deltas}, err
 }
