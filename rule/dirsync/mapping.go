@@ -31,7 +31,7 @@ var kinds = map[string]kind{
 		users: "(&(objectCategory=person)(objectClass=user))", groups: "(&(objectClass=group)(mail=*))",
 		address: []string{"msRTCSIP-PrimaryUserAddress", "proxyAddresses", "mail"},
 		attributes: map[string][]string{
-			"SourceID": {"objectGUID"}, "Member": {"member"}, "Photo": {"thumbnailPhoto"}, "Stamp": {"whenChanged"},
+			"SourceID": {"objectGUID"}, "Member": {"member"}, "Photo": {"thumbnailPhoto"}, "Stamp": {"uSNChanged", "whenChanged"},
 			"DisplayName": {"displayName", "cn"}, "FirstName": {"givenName"}, "LastName": {"sn"}, "UserPrincipalName": {"userPrincipalName"},
 			"SamAccountName": {"sAMAccountName"}, "WindowsEmailAddress": {"mail"}, "Title": {"title"}, "Company": {"company"}, "Department": {"department"},
 			"Office": {"physicalDeliveryOfficeName"}, "Phone": {"telephoneNumber"}, "MobilePhone": {"mobile"}, "HomePhone": {"homePhone"},
@@ -44,7 +44,7 @@ var kinds = map[string]kind{
 		users: "(objectClass=inetOrgPerson)", groups: "(|(objectClass=groupOfNames)(objectClass=groupOfUniqueNames))",
 		address: []string{"mail"},
 		attributes: map[string][]string{
-			"SourceID": {"entryUUID", "nsUniqueId"}, "Member": {"member", "uniqueMember"}, "Photo": {"jpegPhoto"}, "Stamp": {"modifyTimestamp"},
+			"SourceID": {"entryUUID", "nsUniqueId"}, "Member": {"member", "uniqueMember"}, "Photo": {"jpegPhoto"}, "Stamp": {"entryCSN", "modifyTimestamp"},
 			"DisplayName": {"displayName", "cn"}, "FirstName": {"givenName"}, "LastName": {"sn"}, "UserPrincipalName": {"mail"}, "SamAccountName": {"uid"},
 			"WindowsEmailAddress": {"mail"}, "Title": {"title"}, "Company": {"o"}, "Department": {"departmentNumber", "ou"}, "Office": {"physicalDeliveryOfficeName", "roomNumber"},
 			"Phone": {"telephoneNumber"}, "MobilePhone": {"mobile"}, "HomePhone": {"homePhone"}, "Country": {"c"}, "City": {"l"}, "State": {"st"},

@@ -173,7 +173,7 @@ func (w *walk) pages(ctx context.Context, l *link, base, origin string) (referra
 
 func (w *walk) failed(err error, server, base string) error {
 	switch {
-	case ldap.IsErrorWithCode(err, ldap.LDAPResultSizeLimitExceeded):
+	case ldap.IsErrorAnyOf(err, ldap.LDAPResultSizeLimitExceeded, ldap.LDAPResultAdminLimitExceeded, ldap.LDAPResultTimeLimitExceeded):
 		return because(err, "%s gives only some of the entries below %s; raise its limit for the account, or lower page-size", server, base)
 	case ldap.IsErrorWithCode(err, ldap.LDAPResultNoSuchObject):
 		return because(err, "%s has no entry %s that the account may read", server, base)

@@ -58,8 +58,13 @@ func (s *Service) run(ctx context.Context, x *source, o dirsync.Options) (dirsyn
 	}
 	defer s.turn.Release(1)
 	s.change(x, func(st *dirsync.State) { st.Running = true })
-	defer s.change(x, func(st *dirsync.State) { st.Running = false })
+	plan, err := s.once(ctx, x, o)
+	s.change(x, func(st *dirsync.State) { st.Running = false })
+	return dirsync.Result{State: s.stateOf(x), Plan: plan}, err
+}
 
+// once is a run that has its turn.
+func (s *Service) once(ctx context.Context, x *source, o dirsync.Options) (dirsync.Plan, error) {
 	began := s.cfg.Clock.Now()
 	f, plan, err := s.plan(ctx, x, began)
 	switch {
@@ -75,7 +80,7 @@ func (s *Service) run(ctx context.Context, x *source, o dirsync.Options) (dirsyn
 	default:
 		err = s.carry(ctx, x, f, &plan, o.Approve != "", began)
 	}
-	return dirsync.Result{State: s.stateOf(x), Plan: plan}, err
+	return plan, err
 }
 
 func clip(s string) string {
