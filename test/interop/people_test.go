@@ -1,6 +1,15 @@
 package interop
 
 import (
+	"bytes"
+	"crypto/sha256"
+	"fmt"
+	"image"
+	"image/color"
+	"image/draw"
+	"image/jpeg"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -139,5 +148,52 @@ func TestGetInfo(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// picture writes a photo of one colour and returns its file and its hash.
+func picture(t *testing.T, c color.Color) (file, hash string) {
+	t.Helper()
+	photo := image.NewRGBA(image.Rect(0, 0, 48, 48))
+	draw.Draw(photo, photo.Bounds(), image.NewUniform(c), image.Point{}, draw.Src)
+	var b bytes.Buffer
+	err := jpeg.Encode(&b, photo, nil)
+	file = filepath.Join(t.TempDir(), "photo.jpg")
+	if err == nil {
+		err = os.WriteFile(file, b.Bytes(), 0o600)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return file, fmt.Sprintf("%x", sha256.Sum256(b.Bytes()))
+}
+
+func TestPhotoIsShown(t *testing.T) {
+	t.Parallel()
+	s := Start(t)
+	awaitPhoto := func(c *pidgin.Client, what, hash string) {
+		t.Helper()
+		c.AwaitBuddy(t, bob, what, func(b pidgin.Buddy) bool { return b.Photo == hash })
+	}
+	red, redHash := picture(t, color.RGBA{R: 200, A: 255})
+	s.Cmdlet(t, "Set-CsUserPhoto", mailbox(bob), "-PictureData", red)
+	a := s.Pidgin(t, alice)
+	awaitPhoto(a, "the photo", redHash)
+	if r := a.Roster(t); slices.ContainsFunc(r.Buddies, func(b pidgin.Buddy) bool { return b.Who != bob && b.Photo != "" }) {
+		t.Errorf("somebody without a photo is shown with one: %+v", r.Buddies)
+	}
+
+	green, greenHash := picture(t, color.RGBA{G: 200, A: 255})
+	s.Cmdlet(t, "Set-CsUserPhoto", mailbox(bob), "-PictureData", green)
+	a.Disconnect(t)
+	a.SignOn(t) // the client asks when it signs in
+	awaitPhoto(a, "the new photo", greenHash)
+
+	s.Cmdlet(t, "New-CsClientPolicy", "Plain", "-DisplayPhoto", "NoPhoto")
+	s.Cmdlet(t, "Grant-CsClientPolicy", mailbox(carol), "Plain")
+	c := s.Pidgin(t, carol)
+	c.Info(t, bob) // asked behind the photos, over the same service
+	if b, _ := c.Roster(t).Find(bob, ""); b.Photo != "" {
+		t.Error("carol sees a photo, whose policy allows none")
 	}
 }

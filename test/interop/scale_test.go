@@ -76,11 +76,13 @@ func TestContactsAboveTheLimit(t *testing.T) {
 	for i := range limit - have + 1 {
 		a.AddBuddy(t, fmt.Sprintf("sip:contact%03d@%s", i, domain), "Group")
 	}
+	a.Settled(t)
 	a.Disconnect(t)
 	a.SignOn(t)
 	a.AwaitRoster(t, "a list at its limit", func(r pidgin.Roster) bool { return len(r.Buddies) == limit })
 	a.RemoveBuddy(t, fmt.Sprintf("sip:contact%03d@%s", 0, domain), "Group")
 	a.AddBuddy(t, eve, "Group") // there is room again
+	a.Settled(t)
 	a.Disconnect(t)
 	a.SignOn(t)
 	everywhere(t, eve, []string{"Group"}, a)
