@@ -2,6 +2,7 @@ package server
 
 import (
 	"context"
+	"net/http"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -208,6 +209,34 @@ func TestPoliciesOfSignIn(t *testing.T) {
 	}
 	if res := phone.Do(phone.Request("OPTIONS", alice, "<"+alice+">")); res.Status == 401 || res.Status == 407 {
 		t.Errorf("who signed in with Digest is not let go on:\n%s", res)
+	}
+}
+
+// TestPolicyOfTheWeb: Windows sign-in to the web services is offered as the policy
+// says; a password always is.
+func TestPolicyOfTheWeb(t *testing.T) {
+	s := Start(t)
+	tr := &http.Transport{TLSClientConfig: s.Trust()}
+	defer tr.CloseIdleConnections()
+	for _, c := range []struct{ value, want string }{{"Negotiate", "NTLM Basic"}, {"None", "Basic"}, {"NTLM", "NTLM Basic"}} {
+		s.set(t, "CsWebServiceConfiguration", map[string]any{"UseWindowsAuth": c.value})
+		req, err := http.NewRequestWithContext(t.Context(), "POST", "https://"+s.HTTPS.String()+"/WebTicket/WebTicketService.svc/Auth", strings.NewReader("<x/>"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		res, err := tr.RoundTrip(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		res.Body.Close()
+		var offers []string
+		for _, v := range res.Header.Values("WWW-Authenticate") {
+			scheme, _, _ := strings.Cut(v, " ")
+			offers = append(offers, scheme)
+		}
+		if got := strings.Join(offers, " "); got != c.want {
+			t.Errorf("UseWindowsAuth %s: %d %q, want %q", c.value, res.StatusCode, got, c.want)
+		}
 	}
 }
 
