@@ -85,7 +85,7 @@ func dialRemote(t Target) (*conn, error) {
 	if err != nil || u.Scheme != "https" || u.Host == "" {
 		return nil, fault.Newf(fault.Invalid, op, "--server needs an address like https://sip.example.test:8443, not %q", t.Server).About("server")
 	}
-	roots, err := trusted(t)
+	roots, err := Trusted(t)
 	if err != nil {
 		return nil, err
 	}
@@ -93,9 +93,9 @@ func dialRemote(t Target) (*conn, error) {
 	return &conn{base: "https://" + u.Host, shown: u.Host, client: &http.Client{Transport: transport, Timeout: patience}, target: t}, nil
 }
 
-// trusted is the system's authorities, the one in the data folder and those of
+// Trusted is the system's authorities, the one in the data folder and those of
 // --ca.
-func trusted(t Target) (*x509.CertPool, error) {
+func Trusted(t Target) (*x509.CertPool, error) {
 	roots, err := x509.SystemCertPool()
 	if err != nil {
 		roots = x509.NewCertPool()

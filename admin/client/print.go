@@ -206,18 +206,19 @@ func (s *Session) cell(raw json.RawMessage) string {
 			}
 			return t.In(zone).Format("2006-01-02 15:04:05")
 		}
-		return tame(v)
+		return Tame(v)
 	case []any:
 		var parts []string
 		for _, p := range v {
-			parts = append(parts, tame(fmt.Sprint(p)))
+			parts = append(parts, Tame(fmt.Sprint(p)))
 		}
 		return strings.Join(parts, ", ")
 	}
-	return tame(string(raw))
+	return Tame(string(raw))
 }
 
-func tame(s string) string {
+// Tame is text of a stranger for a terminal: one line, nothing that it would obey.
+func Tame(s string) string {
 	return strings.Map(func(r rune) rune {
 		if r == '\n' || r == '\t' {
 			return ' '

@@ -268,7 +268,7 @@ func (s *Session) local(ctx context.Context, c cmdlet.Cmdlet, g cmdlet.Given) (R
 	if err != nil {
 		return Reply{}, err
 	}
-	roots, err := trusted(s.Target)
+	roots, err := Trusted(s.Target)
 	if err != nil {
 		return Reply{}, err
 	}

@@ -207,6 +207,9 @@ func asksSystemd(t *testing.T, old, young string) {
 	}
 	s.install(t, old)
 	acts("at the installation", "")
+	if !s.fails("test", "-L", "/etc/systemd/system/multi-user.target.wants/trivet.service") {
+		t.Error("the installation enables the service, which has no domain yet")
+	}
 	s.install(t, young)
 	acts("at the upgrade of a server that does not run", "")
 	s.write(t, "/fake/active", "644", nil)
