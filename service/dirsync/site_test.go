@@ -184,3 +184,21 @@ var jpeg = func() []byte {
 	}
 	return b
 }()
+
+// bundle is a file with the authorities of several servers.
+func bundle(t testing.TB, files ...string) string {
+	t.Helper()
+	var all []byte
+	for _, f := range files {
+		b, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, b...)
+	}
+	path := filepath.Join(t.TempDir(), "ca.pem")
+	if err := os.WriteFile(path, all, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}

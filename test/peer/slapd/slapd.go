@@ -31,6 +31,7 @@ type Options struct {
 	Limit  int     // entries that a search may return, and a page of one; 0: no limit
 	Refer  string  // URL where what is not below the suffix is referred to
 	Copy   *Server // keep a copy of that server's entries, by its changes
+	Knows  *Server // let that server's manager read here too
 }
 
 // Server is a slapd with its folder. Its entries outlive Stop and Start.
@@ -77,6 +78,7 @@ func (s *Server) config(o Options) string {
 		fmt.Fprintf(&b, "include /etc/ldap/schema/%s.schema\n", schema)
 	}
 	fmt.Fprintf(&b, "include %[1]s/account.schema\nmodulepath /usr/lib/ldap\nmoduleload back_mdb\nmoduleload ppolicy\nmoduleload syncprov\n"+
+		"allow bind_anon_cred\n"+ // a bind without a password succeeds, as with Active Directory
 		"TLSCACertificateFile %[1]s/ca.pem\nTLSCertificateFile %[1]s/server.pem\nTLSCertificateKeyFile %[1]s/server.key\n", s.dir)
 	if o.Limit > 0 {
 		fmt.Fprintf(&b, "sizelimit size.soft=%[1]d size.hard=%[1]d size.pr=%[1]d size.prtotal=unlimited\n", o.Limit)
@@ -87,13 +89,15 @@ func (s *Server) config(o Options) string {
 		fmt.Fprintf(&b, "referral %s\n", o.Refer)
 	}
 	fmt.Fprintf(&b, "database mdb\nmaxsize 268435456\nsuffix %q\nrootdn %q\nrootpw %q\ndirectory %s/db\nindex objectClass,entryUUID,entryCSN eq\n"+
-		"dbnosync\naccess to * by dn.exact=%q write by anonymous auth by users read\n", s.Suffix, s.Manager(), Password, s.dir, s.Manager())
-	fmt.Fprintf(&b, "limits dn.exact=%q size=unlimited\n", "cn=replica,"+s.Suffix)
+		"dbnosync\naccess to * by anonymous auth by users read\n", s.Suffix, s.Manager(), Password, s.dir)
 	if o.Copy != nil {
 		fmt.Fprintf(&b, "syncrepl rid=001 provider=%s type=refreshAndPersist retry=\"1 +\" searchbase=%q bindmethod=simple binddn=%q credentials=%q\n",
 			o.Copy.URL, s.Suffix, s.Manager(), Password)
 	}
 	b.WriteString("overlay ppolicy\noverlay syncprov\n")
+	if o.Knows != nil {
+		fmt.Fprintf(&b, "database ldif\nsuffix %q\nrootdn %q\nrootpw %q\ndirectory %s\n", o.Knows.Suffix, o.Knows.Manager(), Password, s.dir)
+	}
 	return b.String()
 }
 
