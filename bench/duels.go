@@ -48,15 +48,7 @@ func relay(s *server, t target, length time.Duration) (relayResult, error) {
 		run.pairs.Add(1)
 		go run.pair(clients[i], clients[i+half].user)
 	}
-	time.Sleep(2 * time.Second) // warm-up
-	cpu, begin := s.cpu(), time.Now()
-	run.measuring.Store(true)
-	time.Sleep(length)
-	run.measuring.Store(false)
-	cpu, seconds := s.cpu()-cpu, time.Since(begin).Seconds()
-	close(run.stop)
-	run.pairs.Wait()
-	return run.result(cpu, seconds), nil
+	return run.measure(s, length), nil
 }
 
 // relayRun is what the pairs of one run share.
@@ -92,8 +84,25 @@ func (r *relayRun) pair(c *client, peer string) {
 			mine = append(mine, time.Since(begin))
 		}
 	}
+	r.keep(mine)
+}
+
+// measure lets what runs warm up, counts for so long, and ends it.
+func (r *relayRun) measure(s *server, length time.Duration) relayResult {
+	time.Sleep(2 * time.Second)
+	cpu, begin := s.cpu(), time.Now()
+	r.measuring.Store(true)
+	time.Sleep(length)
+	r.measuring.Store(false)
+	cpu, seconds := s.cpu()-cpu, time.Since(begin).Seconds()
+	close(r.stop)
+	r.pairs.Wait()
+	return r.result(cpu, seconds)
+}
+
+func (r *relayRun) keep(delays []time.Duration) {
 	r.mu.Lock()
-	r.delays = append(r.delays, mine...)
+	r.delays = append(r.delays, delays...)
 	r.mu.Unlock()
 }
 

@@ -20,6 +20,8 @@ var duels = []duel{
 	{"message-relay-tls", "times kamailio per CPU second", ">=3", func(l lab) (float64, error) { return l.relayDuel(true) }},
 	{"presence-fanout-50", "times kamailio with its database, notifications per CPU second", ">=3", func(l lab) (float64, error) { return l.presenceDuel(fanOut{20, 50}) }},
 	{"presence-fanout-500", "times kamailio with its database, notifications per CPU second", ">=3", func(l lab) (float64, error) { return l.presenceDuel(fanOut{2, 500}) }},
+	{"message-xmpp", "times the better of prosody and ejabberd per CPU second", ">=1", lab.xmppMessages},
+	{"signin-xmpp", "times the better of prosody and ejabberd per CPU second", ">=1", lab.xmppSignIns},
 	{"idle-tls", "KiB per signed-in TLS client", "<=40", func(l lab) (float64, error) { return l.idleDuel(20000) }},
 }
 

@@ -5,11 +5,10 @@ import (
 	"net"
 	"os"
 	"os/exec"
-	account "os/user"
 	"path/filepath"
-	"strconv"
 	"strings"
 	"syscall"
+	"time"
 )
 
 // postgres is the database of a peer that keeps its state in one: Debian's
@@ -20,13 +19,13 @@ type postgres struct {
 }
 
 // startPostgres makes an empty database with the given schema files in it.
-func startPostgres(dir string, schemas ...string) (*postgres, error) {
+func (l lab) startPostgres(schemas ...string) (*postgres, error) {
 	bins, err := filepath.Glob("/usr/lib/postgresql/*/bin")
 	if err != nil || len(bins) == 0 {
 		return nil, fmt.Errorf("PostgreSQL is missing: apt-get install postgresql")
 	}
-	bin, data := bins[len(bins)-1], filepath.Join(dir, "postgres")
-	who, err := owner(dir, data)
+	bin, data := bins[len(bins)-1], filepath.Join(l.dir, "postgres")
+	who, err := l.giveTo("postgres", data)
 	if err != nil {
 		return nil, err
 	}
@@ -47,7 +46,7 @@ func startPostgres(dir string, schemas ...string) (*postgres, error) {
 		return nil, err
 	}
 	cmd := exec.Command(filepath.Join(bin, "postgres"), "-D", data, "-p", port, "-h", "127.0.0.1", "-k", data)
-	s, err := startAs("postgres", cmd, dir, addr, who)
+	s, err := startAs("postgres", cmd, l.dir, addr, who)
 	if err != nil {
 		return nil, err
 	}
@@ -61,30 +60,13 @@ func startPostgres(dir string, schemas ...string) (*postgres, error) {
 		}
 		script += string(b)
 	}
+	accepts := func() bool { return run("", "pg_isready", "-q", "-h", "127.0.0.1", "-p", port) == nil }
+	for deadline := time.Now().Add(30 * time.Second); !accepts() && time.Now().Before(deadline); {
+		time.Sleep(50 * time.Millisecond)
+	}
 	if err := run(script, "psql", "-q", "-v", "ON_ERROR_STOP=1", "-h", "127.0.0.1", "-p", port, "-U", "kamailio", "postgres"); err != nil {
 		s.stop()
 		return nil, err
 	}
 	return p, nil
-}
-
-// owner makes the database's folder and gives it to the user whom the server wants
-// to run as: PostgreSQL refuses to be root. Nobody else changes user.
-func owner(dir, data string) (*syscall.Credential, error) {
-	if err := os.RemoveAll(data); err != nil {
-		return nil, err
-	}
-	if err := os.Mkdir(data, 0o700); err != nil || os.Getuid() != 0 {
-		return nil, err
-	}
-	u, err := account.Lookup("postgres")
-	if err != nil {
-		return nil, err
-	}
-	uid, _ := strconv.Atoi(u.Uid)
-	gid, _ := strconv.Atoi(u.Gid)
-	if err := os.Chmod(dir, 0o711); err != nil {
-		return nil, err
-	}
-	return &syscall.Credential{Uid: uint32(uid), Gid: uint32(gid)}, os.Chown(data, uid, gid)
 }

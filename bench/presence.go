@@ -77,7 +77,7 @@ func (l lab) presenceDuel(f fanOut) (float64, error) {
 }
 
 func (l lab) presenceKamailio(f fanOut, k keeping) (relayResult, error) {
-	db, err := startPostgres(l.dir, kamailioTables+"standard-create.sql", kamailioTables+"presence-create.sql")
+	db, err := l.startPostgres(kamailioTables+"standard-create.sql", kamailioTables+"presence-create.sql")
 	if err != nil {
 		return relayResult{}, err
 	}
@@ -119,15 +119,7 @@ func fan(s *server, t target, f fanOut, length time.Duration) (relayResult, erro
 	for i := range publishers {
 		go publishers[i].run(&run, f.watchers)
 	}
-	time.Sleep(2 * time.Second) // warm-up
-	cpu, begin := s.cpu(), time.Now()
-	run.measuring.Store(true)
-	time.Sleep(length)
-	run.measuring.Store(false)
-	cpu, seconds := s.cpu()-cpu, time.Since(begin).Seconds()
-	close(run.stop)
-	run.pairs.Wait()
-	return run.result(cpu, seconds), nil
+	return run.measure(s, length), nil
 }
 
 // subscribe asks for the presence of peer and from then on answers what comes.
@@ -186,9 +178,7 @@ func (p *publisher) run(r *relayRun, watchers int) {
 			mine = append(mine, time.Since(begin))
 		}
 	}
-	r.mu.Lock()
-	r.delays = append(r.delays, mine...)
-	r.mu.Unlock()
+	r.keep(mine)
 }
 
 // publish changes the presence document, the n-th time.

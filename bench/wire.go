@@ -221,6 +221,9 @@ func (c *client) serve() error {
 	}
 }
 
+// benchText is what everybody says to everybody: 100 bytes.
+const benchText = "The quick brown fox jumps over the lazy dog, the lazy dog sleeps on. 0123456789012345678901234567890"
+
 // send writes one MESSAGE of 100 bytes of text to peer.
 func (c *client) send(buf []byte, peer, domain string) ([]byte, error) {
 	c.seq++
@@ -236,7 +239,7 @@ func (c *client) send(buf []byte, peer, domain string) ([]byte, error) {
 	buf = strconv.AppendInt(append(strconv.AppendInt(buf, int64(c.n), 36), '-'), int64(c.seq), 36)
 	buf = append(append(buf, '@'), c.local...)
 	buf = append(buf, "\r\nCSeq: 1 MESSAGE\r\nContent-Type: text/plain\r\nContent-Length: 100\r\n\r\n"...)
-	buf = append(buf, "The quick brown fox jumps over the lazy dog, the lazy dog sleeps on. 0123456789012345678901234567890"...)
+	buf = append(buf, benchText...)
 	_, err := c.conn.Write(buf)
 	return buf, err
 }
