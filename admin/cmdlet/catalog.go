@@ -46,6 +46,7 @@ var written = [...]Cmdlet{
 	setUserPhoto,
 	testAddressBookService,
 	testAddressBookWebQuery,
+	testGroupExpansion,
 	testIM,
 	testPresence,
 	testRegistration,
