@@ -286,7 +286,7 @@ func (e *endpoint) silence(now time.Duration) {
 	hang := false
 	for i := 0; i < len(e.open); i++ {
 		p := e.open[i]
-		if now-p.sent < patience {
+		if now-p.sent < e.run.cfg.Patience {
 			continue
 		}
 		e.open[i] = e.open[len(e.open)-1]

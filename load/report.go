@@ -72,7 +72,7 @@ type Use struct {
 	OwnRamp, OwnSteady       float64
 	ServerRamp, ServerSteady float64
 	OwnPeak, ServerPeak      int64 // resident bytes
-	OwnPerEndpoint           int64 // resident bytes of this program per endpoint
+	OwnPerEndpoint           int64 // bytes of heap and stacks per endpoint at the end, after a collection
 }
 
 func latencyOf(h *Histogram) Latency {
@@ -109,7 +109,7 @@ func (r *Run) report(length time.Duration, samples []Sample) *Report {
 		Requests: c.requests.Load(), Answers: c.answers.Load(), Notifications: c.notified.Load(), Deliveries: c.delivered.Load(),
 		BytesReceived: c.bytesIn.Load(),
 	}
-	rep.Use = use(samples, r.ramp.Seconds(), len(r.endpoints))
+	rep.Use = use(samples, r.ramp.Seconds())
 	r.judge(rep)
 	return rep
 }
@@ -138,7 +138,7 @@ func (r *Run) actReport(a Act, name string, expected float64) ActReport {
 }
 
 // use averages the samples.
-func use(samples []Sample, ramp float64, endpoints int) (u Use) {
+func use(samples []Sample, ramp float64) (u Use) {
 	if len(samples) < 2 {
 		return u
 	}
@@ -157,7 +157,6 @@ func use(samples []Sample, ramp float64, endpoints int) (u Use) {
 	}
 	u.OwnRamp, u.ServerRamp = share(samples[0], samples[edge])
 	u.OwnSteady, u.ServerSteady = share(samples[edge], samples[len(samples)-1])
-	u.OwnPerEndpoint = u.OwnPeak / int64(max(endpoints, 1))
 	return u
 }
 
@@ -214,7 +213,7 @@ func (rep *Report) Print(w io.Writer) {
 	fmt.Fprintf(w, "requests sent %d, answers sent %d, notifications received %d, messages received %d, %.1f MB received; signatures checked %d, wrong %d; unexpected %d\n",
 		c.Requests, c.Answers, c.Notifications, c.Deliveries, float64(c.BytesReceived)/1e6, c.SignaturesChecked, c.SignaturesWrong, c.Strange)
 	u := &rep.Use
-	fmt.Fprintf(w, "generator: %.0f %% of a processor in the ramp, %.0f %% after it, %d MB at most, %.1f KB per endpoint\n", u.OwnRamp*100, u.OwnSteady*100, u.OwnPeak>>20, float64(u.OwnPerEndpoint)/1024)
+	fmt.Fprintf(w, "generator: %.0f %% of a processor in the ramp, %.0f %% after it, %d MB at most, %.1f KB in use per endpoint\n", u.OwnRamp*100, u.OwnSteady*100, u.OwnPeak>>20, float64(u.OwnPerEndpoint)/1024)
 	if u.ServerPeak > 0 {
 		fmt.Fprintf(w, "server:    %.0f %% of a processor in the ramp, %.0f %% after it, %d MB at most, %.1f KB per endpoint\n",
 			u.ServerRamp*100, u.ServerSteady*100, u.ServerPeak>>20, float64(u.ServerPeak)/1024/float64(max(rep.Endpoints, 1)))

@@ -20,6 +20,7 @@ type request struct {
 	more     string // further header lines, each with its CRLF
 	kind     string // Content-Type of body
 	body     []byte
+	plain    bool // shows no sign of a Lync client
 	unsigned bool // the answer to a challenge brings its own Authorization, in more
 }
 
@@ -39,7 +40,10 @@ func (e *endpoint) append(b []byte, q *request, seq uint32) []byte {
 	b = append(append(append(append(b, e.run.transport...), ' '), e.link.local...), ";branch="+branchPrefix...)
 	b = e.appendID(b, seq)
 	b = append(append(append(b, "\r\nMax-Forwards: 70\r\nFrom: <"...), u.address...), ">;tag="...)
-	b = append(append(append(b, e.epid...), ";epid="...), e.epid...)
+	b = append(b, e.epid...)
+	if !q.plain {
+		b = append(append(b, ";epid="...), e.epid...)
+	}
 	b = append(append(append(b, "\r\nTo: <"...), q.to...), '>')
 	if q.toTag != "" {
 		b = append(append(b, ";tag="...), q.toTag...)

@@ -34,6 +34,7 @@ type Config struct {
 	Session   time.Duration // of the model's time, 0: nobody signs out before the end
 	Away      time.Duration // of the model's time, from a sign-out to the next sign-in
 	Stagger   bool          // the first sessions end at any time, so that people come and go evenly
+	Patience  time.Duration // how long an answer may take; 0 is 32 s
 	Data      string        // data folder of a server on this machine, watched while it runs; "" for none
 	Progress  io.Writer     // a line each second; nil for none
 	MaxErrors float64       // share of failures beyond which the run has failed
@@ -84,6 +85,9 @@ func New(cfg Config) (*Run, error) {
 	host, _, err := net.SplitHostPort(cfg.Server)
 	if err != nil {
 		return nil, fault.Newf(fault.Invalid, op, "the server must be host:port, not %q", cfg.Server)
+	}
+	if cfg.Patience == 0 {
+		cfg.Patience = 32 * time.Second
 	}
 	if cfg.Endpoints == 0 {
 		cfg.Endpoints = cfg.Model.Endpoints
@@ -171,8 +175,11 @@ func (r *Run) Play(ctx context.Context) (*Report, error) {
 	length := r.now()
 	r.ending.Store(true)
 	samples := w.stop()
+	own := inUse() / int64(len(r.endpoints))
 	r.close()
-	return r.report(length, samples), nil
+	rep := r.report(length, samples)
+	rep.Use.OwnPerEndpoint = own
+	return rep, nil
 }
 
 // close ends all connections and waits for their readers.
@@ -191,6 +198,9 @@ func (r *Run) close() {
 // plan puts a user's next arrival on the agenda.
 func (r *Run) plan(u *user) {
 	at, act := r.schedule.Next(&u.stream)
+	if at == never {
+		return
+	}
 	r.agenda.add(todo{at: at, what: arrive, who: u.number, ref: uint32(act)})
 }
 

@@ -39,7 +39,9 @@ func NewSchedule(m *Model, seed uint64, speed float64, weight map[Act]float64) *
 	sum := 0.0
 	for i, r := range rates {
 		sum += r
-		s.upto[i] = sum / s.rate
+		if s.rate > 0 {
+			s.upto[i] = sum / s.rate
+		}
 	}
 	return s
 }
@@ -57,8 +59,14 @@ func (s *Schedule) Stream(user int, from time.Duration) Stream {
 	return st
 }
 
+// never is when a user acts to whom every act is forbidden.
+const never = time.Duration(1<<63 - 1)
+
 // Next is the next arrival: what, and how long after the beginning of the run.
 func (s *Schedule) Next(st *Stream) (time.Duration, Act) {
+	if s.rate == 0 {
+		return never, Publish
+	}
 	wait := -math.Log1p(-st.float()) / s.rate / s.speed
 	st.at += time.Duration(wait * float64(time.Second))
 	x := st.float()

@@ -91,13 +91,19 @@ func (r *Run) source(n int32) net.Addr {
 	return &net.TCPAddr{IP: net.IPv4(127, 0, byte(1+n/perSource/250), byte(2+n/perSource%250))}
 }
 
-// register sends a REGISTER; lines are an answer to a challenge.
+// register sends a REGISTER; lines are an answer to a challenge. Lync clients are
+// offered no Digest, so the request that asks for it comes from a standard client.
 func (e *endpoint) register(p pending, lines string) {
 	q := request{method: "REGISTER", uri: "sip:" + e.user.domain(), to: e.user.address, callID: e.callID(0), expires: noExpires, unsigned: lines != ""}
 	if p.act == SignOut {
 		q.expires = 0
 	}
 	transport := strings.ToLower(e.run.transport)
+	if e.run.cfg.Scheme == Digest && lines == "" {
+		q.plain, q.more = true, "Contact: <sip:"+e.link.local+";transport="+transport+">\r\nSupported: path, outbound, gruu\r\n"
+		e.send(&q, p)
+		return
+	}
 	q.more = lines + "Contact: <sip:" + e.link.local + ";transport=" + transport + ";ms-opaque=" + e.epid[:10] +
 		`>;methods="INVITE, MESSAGE, INFO, SUBSCRIBE, OPTIONS, BYE, CANCEL, NOTIFY, ACK, REFER, BENOTIFY";proxy=replace;+sip.instance="<` + e.instance() + ">\"\r\n" +
 		"Supported: gruu-10, adhoclist, msrtc-event-categories, com.microsoft.msrtc.presence\r\nEvent: registration\r\nAllow-Events: presence\r\nms-keep-alive: UAC;hop-hop=yes\r\n"

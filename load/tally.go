@@ -29,9 +29,6 @@ type tally struct {
 // counts as late.
 const lateAfter = 50 * time.Millisecond
 
-// patience is how long an answer may take.
-const patience = 32 * time.Second
-
 func (t *tally) refused(status int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
