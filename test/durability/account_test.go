@@ -18,6 +18,7 @@ type account struct {
 	Published  map[place]publication
 	Containers map[uint32]container
 	Bound      map[string]string // Contact by +sip.instance
+	Meetings   map[string]meeting
 
 	last uint32 // id of the group added last: the next one depends on it
 }

@@ -27,6 +27,7 @@ var kinds = []func(*client) *change{
 	(*client).addGroup, (*client).modifyGroup, (*client).deleteGroup,
 	(*client).publishNote, (*client).publishNote, (*client).publishState, (*client).publishTimed, (*client).unpublish,
 	(*client).setContainers, (*client).setContainers, (*client).bind, (*client).unbind,
+	(*client).addMeeting, (*client).modifyMeeting, (*client).deleteMeeting,
 }
 
 // change draws the next change of the user.

@@ -128,6 +128,9 @@ func (c *client) read(ctx context.Context, addr string) (*account, map[place]uin
 	if err != nil {
 		return nil, nil, err
 	}
+	if got.Meetings, err = c.meetings(ctx); err != nil {
+		return nil, nil, err
+	}
 	return &got, got.readSelf(r), nil
 }
 

@@ -13,25 +13,35 @@ import (
 )
 
 // people is an administrator at the shell: creates users, changes and removes
-// them, one cmdlet after the other.
+// them, and changes a policy, one cmdlet after the other.
 type people struct {
 	*server
 	dice  *rand.Rand
 	made  int
 	total int // cmdlets that succeeded
 
-	titles  map[string]string // title by name, as acknowledged
+	titles  map[string]string // title by name, as acknowledged; the policy's text under its noun
 	pending map[string]string // as it would be after the cmdlet under way; nil: none was
 }
 
-const staff = "staff"
+const (
+	staff = "staff"
+	noun  = "CsClientPolicy"
+)
 
 // next draws a cmdlet, and what will be once it is carried out.
 func (p *people) next() (args []string, after map[string]string) {
 	p.made++
 	after = maps.Clone(p.titles)
 	title := fmt.Sprintf("Title %d", p.made)
+	if p.dice.IntN(5) == 0 {
+		after[noun] = title
+		return []string{"Set-" + noun, "-IMWarning", title}, after
+	}
 	for name := range p.titles { // any one
+		if name == noun {
+			continue
+		}
 		if p.dice.IntN(6) == 0 {
 			delete(after, name)
 			return []string{"Remove-CsUser", name, "-Force"}, after
@@ -81,7 +91,7 @@ func (p *people) check(t *testing.T) {
 		t.Errorf("Get-CsUser: %v", err)
 		return
 	}
-	got := map[string]string{}
+	got := p.policy(t)
 	for _, r := range rows {
 		if strings.HasPrefix(r.Identity, staff) {
 			got[r.Identity] = r.Title
@@ -94,4 +104,21 @@ func (p *people) check(t *testing.T) {
 		t.Errorf("users acknowledged (-) are not those that are there (+): %s", cmp.Diff(p.titles, got))
 	}
 	p.titles, p.pending = got, nil
+}
+
+// policy is the text of the policy as it is, by its noun.
+func (p *people) policy(t *testing.T) map[string]string {
+	out, err := p.cmdlet(t.Context(), "Get-"+noun, "Global", "-As", "json")
+	var rows []struct{ IMWarning string }
+	if err == nil {
+		err = json.Unmarshal(out, &rows)
+	}
+	if err != nil || len(rows) != 1 {
+		t.Errorf("Get-%s: %v %s", noun, err, out)
+		return map[string]string{}
+	}
+	if rows[0].IMWarning == "" {
+		return map[string]string{}
+	}
+	return map[string]string{noun: rows[0].IMWarning}
 }
