@@ -20,6 +20,7 @@ var duels = []duel{
 	{"message-relay-tls", "times kamailio per CPU second", ">=3", func(l lab) (float64, error) { return l.relayDuel(true) }},
 	{"presence-fanout-50", "times kamailio with its database, notifications per CPU second", ">=3", func(l lab) (float64, error) { return l.presenceDuel(fanOut{20, 50}) }},
 	{"presence-fanout-500", "times kamailio with its database, notifications per CPU second", ">=3", func(l lab) (float64, error) { return l.presenceDuel(fanOut{2, 500}) }},
+	{"registrations", "times kamailio with write-through per CPU second", ">=1", lab.registrationDuel},
 	{"message-xmpp", "times the better of prosody and ejabberd per CPU second", ">=1", lab.xmppMessages},
 	{"signin-xmpp", "times the better of prosody and ejabberd per CPU second", ">=1", lab.xmppSignIns},
 	{"idle-tls", "KiB per signed-in TLS client", "<=40", func(l lab) (float64, error) { return l.idleDuel(20000) }},
@@ -32,8 +33,15 @@ func main() {
 		}
 		return
 	}
+	if len(os.Args) > 1 && os.Args[1] == "soak" {
+		if err := inLab(func(l lab) error { return l.soak(os.Args[2:]) }); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	if len(os.Args) != 2 {
-		fmt.Fprintln(os.Stderr, "usage: bench/run NAME | --list")
+		fmt.Fprintln(os.Stderr, "usage: bench/run NAME | soak [--minutes M] [--users N] [--report FILE] | --list")
 		os.Exit(2)
 	}
 	for _, d := range duels {

@@ -138,6 +138,9 @@ func signIns(s *server, length time.Duration, users int, signIn func(n int) (io.
 		}()
 	}
 	r := run.measure(s, length)
+	if first != nil {
+		fmt.Println("the first sign-in that failed:", first)
+	}
 	if r.messages == 0 {
 		return r, fmt.Errorf("nobody could sign in: %w", first)
 	}

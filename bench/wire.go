@@ -25,6 +25,8 @@ type client struct {
 	transport string // TCP or TLS
 	local     string
 	seq       int
+	challenge string // the last WWW-Authenticate
+	nc        int    // how often it was answered
 	out       []byte // scratch of the writer
 	replies   chan int
 	received  *atomic.Int64 // MESSAGEs taken by all receivers
@@ -65,11 +67,12 @@ func dial(t target, n int, received *atomic.Int64) (*client, error) {
 
 func (c *client) uri(domain string) string { return "sip:" + c.user + "@" + domain }
 
-// register binds the connection and answers one Digest challenge.
+// register binds the connection. It answers a Digest challenge, and uses what it
+// was challenged with again as long as the server takes it.
 func (c *client) register(t target) error {
-	auth := ""
 	for try := 0; try < 2; try++ {
 		c.seq++
+		auth := c.credentials(t)
 		msg := fmt.Sprintf("REGISTER sip:%s SIP/2.0\r\nVia: SIP/2.0/%s %s;branch=z9hG4bKr%d-%d\r\nMax-Forwards: 70\r\n"+
 			"From: <%s>;tag=r%d\r\nTo: <%s>\r\nCall-ID: reg-%d@%s\r\nCSeq: %d REGISTER\r\n"+
 			"Contact: <sip:%s@%s;transport=%s>\r\nExpires: 3600\r\n%sContent-Length: 0\r\n\r\n",
@@ -86,7 +89,7 @@ func (c *client) register(t target) error {
 		case status == 200:
 			return nil
 		case status == 401 && try == 0:
-			if auth, err = c.digest(m, t); err != nil {
+			if err = c.challenged(m); err != nil {
 				return err
 			}
 		default:
@@ -96,26 +99,39 @@ func (c *client) register(t target) error {
 	return fmt.Errorf("REGISTER of %s: refused twice", c.user)
 }
 
-// digest answers the MD5 challenge, which every peer offers.
-func (c *client) digest(m message, t target) (string, error) {
+// challenged keeps the MD5 challenge, which every peer offers.
+func (c *client) challenged(m message) error {
 	for line := range strings.SplitSeq(string(m.raw), "\r\n") {
 		name, v, _ := strings.Cut(line, ":")
-		if !strings.EqualFold(name, "WWW-Authenticate") || !strings.Contains(v, "Digest") || strings.Contains(v, "SHA-256") {
-			continue
+		if strings.EqualFold(name, "WWW-Authenticate") && strings.Contains(v, "Digest") && !strings.Contains(v, "SHA-256") {
+			c.challenge, c.nc = v, 0
+			return nil
 		}
-		realm, nonce := field(v, "realm"), field(v, "nonce")
-		uri, cnonce := "sip:"+t.domain, "c"+strconv.Itoa(c.n)
-		ha1 := hash(c.user + ":" + realm + ":" + t.secret)
-		ha2 := hash("REGISTER:" + uri)
-		response := hash(ha1 + ":" + nonce + ":00000001:" + cnonce + ":auth:" + ha2)
-		opaque := ""
-		if o := field(v, "opaque"); o != "" {
-			opaque = fmt.Sprintf(`, opaque="%s"`, o)
-		}
-		return fmt.Sprintf("Authorization: Digest username=\"%s\", realm=\"%s\", nonce=\"%s\", uri=\"%s\", response=\"%s\", algorithm=MD5, qop=auth, nc=00000001, cnonce=\"%s\"%s\r\n",
-			c.user, realm, nonce, uri, response, cnonce, opaque), nil
 	}
-	return "", fmt.Errorf("no Digest MD5 challenge in\n%s", m.raw)
+	return fmt.Errorf("no Digest MD5 challenge in\n%s", m.raw)
+}
+
+// credentials is the Authorization header for the next REGISTER; "" before the
+// first challenge.
+func (c *client) credentials(t target) string {
+	if c.challenge == "" {
+		return ""
+	}
+	c.nc++
+	realm, nonce := field(c.challenge, "realm"), field(c.challenge, "nonce")
+	uri, cnonce, nc := "sip:"+t.domain, "c"+strconv.Itoa(c.n), fmt.Sprintf("%08x", c.nc)
+	ha1 := hash(c.user + ":" + realm + ":" + t.secret)
+	ha2 := hash("REGISTER:" + uri)
+	opaque, qop, response := "", "", hash(ha1+":"+nonce+":"+ha2)
+	if o := field(c.challenge, "opaque"); o != "" {
+		opaque = fmt.Sprintf(`, opaque="%s"`, o)
+	}
+	if strings.Contains(c.challenge, "qop=") {
+		response = hash(ha1 + ":" + nonce + ":" + nc + ":" + cnonce + ":auth:" + ha2)
+		qop = fmt.Sprintf(`, qop=auth, nc=%s, cnonce="%s"`, nc, cnonce)
+	}
+	return fmt.Sprintf("Authorization: Digest username=\"%s\", realm=\"%s\", nonce=\"%s\", uri=\"%s\", response=\"%s\", algorithm=MD5%s%s\r\n",
+		c.user, realm, nonce, uri, response, qop, opaque)
 }
 
 func hash(s string) string { h := md5.Sum([]byte(s)); return hex.EncodeToString(h[:]) }
