@@ -141,6 +141,31 @@ func TestAgainstPlainSearch(t *testing.T) {
 	})
 }
 
+// TestManyKeys fills several chunks and empties them again.
+func TestManyKeys(t *testing.T) {
+	const n = 5000
+	x := finder.New[int](1, 1)
+	count := func(text string) int {
+		found, more := x.Find([]finder.Term{{Attrs: 1, Text: text}}, n, nil)
+		if more {
+			t.Errorf("%s: more than %d", text, n)
+		}
+		return len(found)
+	}
+	for i := range n {
+		x.Put(fmt.Sprint(i), i, []string{fmt.Sprintf("same %04d", i*7919%n)})
+	}
+	if count("same") != n || count("00") != 100 || count("same 1") != 1000 || len(x.All()) != n {
+		t.Errorf("found %d, %d and %d", count("same"), count("00"), count("same 1"))
+	}
+	for i := range n {
+		x.Remove(fmt.Sprint(i * 3 % n))
+	}
+	if count("same") != 0 || count("0") != 0 || x.Len() != 0 {
+		t.Errorf("%d and %d are left of %d", count("same"), count("0"), x.Len())
+	}
+}
+
 func company(n int) *finder.Index[int] {
 	x := finder.New[int](3, 1)
 	for i := range n {

@@ -21,13 +21,17 @@ import (
 	"trivet/wire/absfile"
 )
 
-// watch is a clock that stands.
+// watch is a clock that stands, and whose ticks are given.
 type watch struct {
 	clock.Real
-	now time.Time
+	now   time.Time
+	ticks chan time.Time
 }
 
-func (w *watch) Now() time.Time { return w.now }
+func (w *watch) Now() time.Time                       { return w.now }
+func (w *watch) NewTicker(time.Duration) clock.Ticker { return w }
+func (w *watch) C() <-chan time.Time                  { return w.ticks }
+func (w *watch) Stop()                                {}
 
 // press makes address book files in a folder of its own.
 type press struct {
@@ -206,6 +210,9 @@ func TestChangesOfTheDay(t *testing.T) {
 	if d := p.book(delta); !slices.Equal(values(d, 7, idMail), []string{"g@mail.test"}) || !slices.Equal(values(d, 7, 19), []string{"2"}) {
 		t.Errorf("%v", d)
 	}
+	if _, err := p.Update(t.Context()); err != nil || p.names() != full {
+		t.Errorf("after a new full file there is %s, %v", p.names(), err)
+	}
 	p.set.MaxDeltaFileSizePercentage = 12
 	p.add("3", "Cid", "Three", "")
 	step(full) // too much for a delta
@@ -272,6 +279,23 @@ func TestDamagedFilesAndFailures(t *testing.T) {
 	cancel()
 	if _, err := p.Update(ctx); !errors.Is(err, context.Canceled) {
 		t.Errorf("when the server stops: %v", err)
+	}
+}
+
+func TestRun(t *testing.T) {
+	p := newPress(t)
+	p.at.ticks = make(chan time.Time)
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- p.Service.Run(ctx) }()
+	p.at.ticks <- noon
+	p.at.ticks <- noon // the first has been dealt with
+	if p.names() == "" {
+		t.Error("no file was made")
+	}
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"trivet/fault"
 	"trivet/rule/directory"
@@ -337,6 +338,22 @@ func TestRefusedWebRequests(t *testing.T) {
 	res, err := s.Client().Get(s.URL + QueryPath)
 	if res, _ = s.whole(res, err); res.StatusCode != 405 {
 		t.Errorf("GET: %d", res.StatusCode)
+	}
+}
+
+func TestWebRequestsAreBounded(t *testing.T) {
+	s := open(t, Config{})
+	for range burst {
+		if err := s.book.brake.check(alice, time.Now()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	body := soap.BookQuery{Changes: []soap.BookTerm{{SearchOn: "sn", Value: "m"}}}.Append(nil)
+	if res, _ := s.post(QueryPath, body); res.StatusCode != 503 || res.Header.Get("Retry-After") != "1" {
+		t.Errorf("a search beyond the limit: %d %v", res.StatusCode, res.Header)
+	}
+	if res, _ := s.get(FilesPath+"/P-guid-bob", "X-MS-WebTicket", "opaque=/abs"); res.StatusCode != 503 {
+		t.Errorf("a photo beyond the limit: %d", res.StatusCode)
 	}
 }
 

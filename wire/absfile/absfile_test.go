@@ -148,6 +148,11 @@ func TestWhatCannotBeWritten(t *testing.T) {
 func FuzzRead(f *testing.F) {
 	f.Add(file(f, header, contacts))
 	f.Add(file(f, absfile.Header{Name: absfile.Name{Full: true}}, nil))
+	unended := file(f, absfile.Header{Name: absfile.Name{Full: true}}, nil)
+	for i := 26; i < len(unended); i++ {
+		unended[i] = '0' // a source without an end
+	}
+	f.Add(unended)
 	f.Fuzz(func(t *testing.T, b []byte) {
 		h, list, err := read(b)
 		if err != nil {
