@@ -34,7 +34,7 @@ func main() {
 		return
 	}
 	if len(os.Args) > 1 && os.Args[1] == "soak" {
-		if err := inLab(func(l lab) error { return l.soak(os.Args[2:]) }); err != nil {
+		if err := soak(os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(1)
 		}

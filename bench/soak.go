@@ -14,7 +14,7 @@ import (
 
 // soak plays a day of the user model in less, people coming and going all the time,
 // and says whether the server's use of the machine stays the same.
-func (l lab) soak(args []string) error {
+func soak(args []string) error {
 	fs := flag.NewFlagSet("soak", flag.ContinueOnError)
 	minutes := fs.Float64("minutes", 60, "how long the day lasts")
 	people := fs.Int("users", 1000, "how many users")
@@ -22,6 +22,13 @@ func (l lab) soak(args []string) error {
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
+	dir, err := os.MkdirTemp("", "trivet-soak-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	l := lab{dir: dir}
+	l.machine()
 	s, t, err := l.startTrivet(*people, true)
 	if err != nil {
 		return err

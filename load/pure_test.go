@@ -165,3 +165,30 @@ func TestHistogramBucketsMeet(t *testing.T) {
 		t.Errorf("the buckets hold %d", n)
 	}
 }
+
+func TestTrend(t *testing.T) {
+	t.Parallel()
+	rng := rand.New(rand.NewPCG(3, 4))
+	samples := make([]Sample, 1000)
+	for i := range samples {
+		rss := 100e6 + 20e6*float64(i%50)/50 + rng.NormFloat64()*1e6 // a sawtooth, as of a garbage collector
+		samples[i] = Sample{Second: float64(i), ServerRSS: int64(rss), Heap: int64(rss + float64(i)*50e3)}
+		if i < 300 {
+			samples[i].ServerRSS = int64(float64(i) * 300e3)
+		}
+		if i%5 != 0 {
+			samples[i].Heap = 0
+		}
+	}
+	rss := TrendOf(samples, 300, func(s Sample) float64 { return float64(s.ServerRSS) })
+	if !rss.Flat(0.1, 0) || math.Abs(rss.Mean-110e6) > 2e6 {
+		t.Errorf("a sawtooth is not flat: %+v", rss)
+	}
+	heap := TrendOf(samples, 300, func(s Sample) float64 { return float64(s.Heap) })
+	if heap.Flat(0.1, 0) || math.Abs(heap.Rise-35e6) > 3e6 {
+		t.Errorf("a leak of 50 KB a second is flat: %+v", heap)
+	}
+	if x := TrendOf(nil, 0, func(Sample) float64 { return 1 }); !x.Flat(0, 0) {
+		t.Errorf("%+v", x)
+	}
+}
