@@ -301,7 +301,7 @@ func (s *server) openAuth(context.Context) error {
 		Server: s.set.FQDN, Domains: []string{s.set.Domain}, Logins: []string{label, s.set.Domain},
 		WebHost: hostPort(s.set.FQDN, s.set.HTTPS), WebHosts: s.webHosts(),
 		Inside: soap.Access{FQDN: s.set.FQDN, Port: port(s.set.SIP.TLS)},
-		Keytab: s.webKeytab, NTLM: s.policies.webNTLM, Clock: s.clock, Log: s.log,
+		Keytab: s.webKeytab, NTLM: s.webNTLM, Clock: s.clock, Log: s.log,
 	})
 	return err
 }

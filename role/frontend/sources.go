@@ -101,3 +101,8 @@ func (s *server) synchronised(x cmdlet.Service) cmdlet.Service {
 	}
 	return x
 }
+
+// webNTLM reports whether the web services offer NTLM: where the policy has it, and
+// no directory checks passwords. Clients take NTLM before Basic, and with it nobody
+// can sign in whose password is the directory's.
+func (s *server) webNTLM() bool { return s.policies.webNTLM() && !s.sync.SignsIn() }
