@@ -152,7 +152,10 @@ func (d directoryUsers) SetPassword(ctx context.Context, guid, password string) 
 	if err != nil {
 		return err
 	}
-	return d.store.SetSecrets(ctx, guid, secrets)
+	if err := d.store.SetSecrets(ctx, guid, secrets); err != nil {
+		return err
+	}
+	return d.followed(ctx)
 }
 
 func (d directoryUsers) Delete(ctx context.Context, guid string) error {
@@ -190,15 +193,12 @@ func (s *server) userChanged(c users.Change) {
 		s.follow(c.New, &groupstate.EnableUser{User: is, Now: s.groups.now()}, false)
 	case renamed:
 	case c.Password:
-		s.life.Go("end of sessions", func(ctx context.Context) error {
-			s.gate.DropUser(is)
-			if _, err := s.registrar.SignOut(ctx, is, ""); err != nil && !fault.Is(err, fault.NotFound) && ctx.Err() == nil {
-				s.log.Warn("sessions could not be ended after a password change", "err", err)
-			}
-			return nil
-		})
-	default:
+		s.follow(c.New, nil, true)
+	case cardOf(c.Old) != cardOf(c.New):
 		s.life.Go("card of a user", func(ctx context.Context) error {
+			if x, err := s.groups.of(is); err != nil || !x.knows(ctx, is) {
+				return nil // nobody watches whom the group has never met
+			}
 			if err := s.presence.Refresh(ctx, is); err != nil && ctx.Err() == nil {
 				s.log.Debug("watchers do not know of a changed card", "err", err)
 			}
@@ -247,6 +247,7 @@ func (p pool) Endpoints(ctx context.Context, user uc.UserURI) ([]cmdlet.Endpoint
 func (p pool) Services(ctx context.Context) ([]cmdlet.Service, error) {
 	problems := p.unready(ctx)
 	signedIn, endpoints := p.registrar.Count()
+	conferences, participants := p.meetings.Count()
 	st := p.layer.Stats()
 	open := int64(0)
 	for _, n := range st.Connections {
@@ -268,6 +269,7 @@ func (p pool) Services(ctx context.Context) ([]cmdlet.Service, error) {
 	return []cmdlet.Service{
 		service("RTCSRV", "Registrar", fmt.Sprintf("%d connections, %d endpoints of %d users", open, endpoints, signedIn), "SIP"),
 		service("RTCSRV", "UserServer", fmt.Sprintf("%d routing groups", groupCount), groups...),
+		service("RTCIMMCU", "ConferencingServer", fmt.Sprintf("%d conferences, %d participants", conferences, participants), "SIP"),
 		service("W3SVC", "WebServer", "HTTPS "+shown(p.https)),
 		p.synchronised(service("MASTER", "CentralManagement", "directory of users", "directory")),
 	}, nil
@@ -314,6 +316,8 @@ func (s *server) watchMetrics() {
 	}
 	m.GaugeFunc("registered_users", "Users with an endpoint.", func() float64 { n, _ := s.registrar.Count(); return float64(n) })
 	m.GaugeFunc("registered_endpoints", "Registered endpoints.", func() float64 { _, n := s.registrar.Count(); return float64(n) })
+	m.GaugeFunc("conferences", "Conferences that somebody is in.", func() float64 { n, _ := s.meetings.Count(); return float64(n) })
+	m.GaugeFunc("conference_participants", "Users who are in a conference.", func() float64 { _, n := s.meetings.Count(); return float64(n) })
 	for id := 1; id <= groupCount; id++ {
 		m.CounterFunc(fmt.Sprintf("group_%d_applied_total", id), "Entries applied by the routing group.", func() float64 {
 			return float64(s.groups.all[id-1].raft.Status().Applied)
