@@ -7,7 +7,9 @@ import (
 	"strings"
 	"testing"
 
+	"trivet/test/peer/baresip"
 	"trivet/test/peer/pidgin"
+	"trivet/test/peer/sipp"
 )
 
 // party are people who signed in, and their windows of one conference.
@@ -241,17 +243,77 @@ func TestLockedConference(t *testing.T) {
 func TestLateJoinerSeesWhatWasSaid(t *testing.T) {
 	t.Parallel()
 	s := Start(t)
+	c := signedIn(t, s, carol)[0] // before: what was said is kept for a short time
 	p := meet(t, s, alice, bob)
 	p.talk(t, "first")
 	p.talk(t, "second, <&> 你好")
 	before := p.windows[0].Texts()
-	c := signedIn(t, s, carol)[0]
 	p.windows[0].Invite(t, carol)
 	w := p.joins(t, carol, c)
 	p.together(t)
 	p.talk(t, "third")
 	if got := w.Texts()[:len(before)]; !slices.Equal(got, before) {
 		t.Errorf("carol sees first: %q, want what was said before she came: %q", got, before)
+	}
+}
+
+// A standard SIP client calls the conference and takes part in its session.
+func TestPlainClientInAConference(t *testing.T) {
+	t.Parallel()
+	s := Start(t)
+	p := meet(t, s, alice, bob)
+	plain := sipp.Meet(t, s.SIPp(carol, "tcp"), p.clients[0].FocusURI(t), "heard ")
+	for _, w := range p.windows {
+		w.AwaitRoster(t, alice, bob, carol)
+	}
+	for i, who := range []string{alice, bob, alice} {
+		text := fmt.Sprintf("message %d, <&> 你好", i+1)
+		p.windows[i%2].Send(t, text)
+		plain.Received(t, mailbox(who), map[string]string{alice: "Alice Example", bob: "Bob Builder"}[who]+": "+text)
+		for _, w := range p.windows {
+			w.Received(t, who, text)
+			w.Received(t, carol, sipp.Numbered("heard ", i+1)+"\n") // SIPp ends a body with a line end
+		}
+	}
+	p.windows[0].Send(t, "goodbye")
+	if err := plain.Left(t); err != nil {
+		t.Errorf("SIPp ends with %v", err)
+	}
+	for _, w := range p.windows {
+		w.AwaitRoster(t, alice, bob)
+	}
+}
+
+// A phone knows no conferences: it is invited by a Lync client all the same, and
+// takes part by single messages to and from the address of the conference.
+func TestPhonesInAConference(t *testing.T) {
+	t.Parallel()
+	s := Start(t)
+	p := meet(t, s, alice, bob)
+	address := mailbox(p.clients[0].FocusURI(t))
+	phone := baresip.Start(t, s.Phone(carol, "tcp")).Registered(t)
+	p.windows[0].Invite(t, carol)
+	for _, w := range p.windows {
+		w.AwaitRoster(t, alice, bob, carol)
+	}
+	p.windows[1].Send(t, "hello carol")
+	phone.Received(t, address, "Bob Builder: hello carol")
+	// baresip answers to addresses without parameters only; another phone of carol's
+	// answers in its place.
+	if err := sipp.Send(t, s.SIPp(carol, "tcp"), address, "hello all ", 2); err != nil {
+		t.Fatalf("carol cannot answer: %v", err)
+	}
+	for _, w := range p.windows {
+		w.Received(t, carol, sipp.Numbered("hello all ", 1)+"\n") // SIPp ends a body with a line end
+		w.Received(t, carol, sipp.Numbered("hello all ", 2)+"\n")
+	}
+	p.windows[0].Remove(t, carol)
+	phone.Received(t, address, "You have been removed from the conversation.")
+	for _, w := range p.windows {
+		w.AwaitRoster(t, alice, bob)
+	}
+	if sipp.Send(t, s.SIPp(carol, "tcp"), address, "still here ", 1) == nil {
+		t.Error("carol writes to a conference that she was removed from")
 	}
 }
 

@@ -1,6 +1,7 @@
 // Package sipp runs SIPp (3.6, as Debian has it: UDP and TCP, Digest with MD5) as
 // a plain SIP client in a test: it registers, sends page-mode messages, one or
-// many in order, and takes those that come. The scenarios are in scenario/.
+// many in order, takes those that come, and talks in a conference. The scenarios
+// are in scenario/.
 //
 // SIPp does exactly what its scenario says: any other answer of the server fails
 // it, and its log of messages is printed with the failure of the test.
@@ -92,6 +93,19 @@ func heard(line string) (from, text string, ok bool) {
 	}
 	return strings.Cut(line, ": ")
 }
+
+// Meet registers and calls a conference for messages. It answers each message with
+// the text, Numbered from 1, and hangs up when somebody says goodbye. See Left.
+func Meet(t testing.TB, a Account, conference, text string) *Listener {
+	t.Helper()
+	l := &Listener{a.start(t, "meet", "-m", "1", "-key", "conference", conference, "-key", "text", text)}
+	l.program.Await(t, "the conference", Patience, func(line string) bool { return strings.Contains(line, "joined") })
+	return l
+}
+
+// Left returns why SIPp thinks that what it was to do in the conference failed, once
+// it has hung up.
+func (l *Listener) Left(t testing.TB) error { t.Helper(); return l.program.Wait(t, Patience) }
 
 func (a *Account) start(t testing.TB, scenario string, args ...string) *child.Process {
 	t.Helper()
