@@ -181,8 +181,8 @@ func (p program) accountAt(data string) func(context.Context, uc.UserURI) (diagn
 	}
 	return func(ctx context.Context, user uc.UserURI) (diagnose.Account, error) {
 		var people []struct {
-			Enabled           bool
-			SipAddress        string
+			Enabled    bool
+			SipAddress string
 		}
 		err := ask(ctx, "Get-CsUser", user, &people)
 		if err != nil && strings.Contains(strings.ToLower(err.Error()), "no user") {
@@ -245,4 +245,3 @@ func (p program) show(subject string, found []diagnose.Finding, failed int) {
 		fmt.Fprintf(p.out, "%d of %d checks failed; begin with the first: %s.\n", failed, len(found), first)
 	}
 }
-
