@@ -143,7 +143,7 @@ func TestConferenceTextOfAllKinds(t *testing.T) {
 
 func TestConferenceKeepsTheOrder(t *testing.T) {
 	t.Parallel()
-	const count = 60
+	const count = 200
 	p := meet(t, Start(t), alice, bob, carol)
 	for i := range count {
 		p.windows[i%2].Send(t, fmt.Sprintf("message %d", i)) // alice and bob take turns, and do not wait
