@@ -97,21 +97,21 @@ func policyOf(level conference.Level) string {
 	return ""
 }
 
-// promotions are the values of autopromote, [MS-CONFBAS] 2.2.2.3.
+// promotions are the bits of autopromote, [MS-CONFBAS] 2.2.2.3, the widest first.
 var promotions = []struct {
 	value   uint32
 	promote conference.Promotion
 }{
-	{0, conference.PromoteNobody}, {0x4000, conference.PromoteCompany}, {0x8000, conference.PromoteEveryone},
+	{0x80000000, conference.PromoteEveryone}, {0x8000, conference.PromoteCompany}, {0, conference.PromoteNobody},
 }
 
 func promotionOf(value uint32) (conference.Promotion, error) {
 	for _, p := range promotions {
-		if value == p.value {
+		if value == p.value || value&p.value != 0 {
 			return p.promote, nil
 		}
 	}
-	return 0, fault.New(fault.Invalid, "conference.promotionOf", "autopromote must be 0, 16384 (company) or 32768 (everyone)")
+	return 0, fault.New(fault.Invalid, "conference.promotionOf", "autopromote must be 0, 32768 (company) or 2147483648 (everyone)")
 }
 
 func autopromote(p conference.Promotion) uint32 {

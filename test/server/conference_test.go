@@ -304,7 +304,7 @@ func TestConferenceIsMadeAndRead(t *testing.T) {
 		t.Errorf("another of the same id: %d %+v", res.Status, out)
 	}
 	expiry := time.Now().Add(48 * time.Hour).UTC().Truncate(time.Second)
-	a.make("Weekly", `<msci:expiry-time>`+expiry.Format(time.RFC3339)+`</msci:expiry-time><msci:admission-policy>closedAuthenticated</msci:admission-policy><msci:autopromote>16384</msci:autopromote>`)
+	a.make("Weekly", `<msci:expiry-time>`+expiry.Format(time.RFC3339)+`</msci:expiry-time><msci:admission-policy>closedAuthenticated</msci:admission-policy><msci:autopromote>32768</msci:autopromote>`)
 	_, out = a.order(`<getConference><conferenceKeys msci:conference-id="Weekly"/></getConference>`)
 	info, err := cccp.ParseInfo(out.Body)
 	if err != nil {
@@ -316,7 +316,7 @@ func TestConferenceIsMadeAndRead(t *testing.T) {
 	}
 	got.LastUpdate = time.Time{}
 	want := cccp.Description{
-		Subject: "Plans", ConferenceID: "Weekly", Expiry: expiry, AdmissionPolicy: "closedAuthenticated", Autopromote: 16384,
+		Subject: "Plans", ConferenceID: "Weekly", Expiry: expiry, AdmissionPolicy: "closedAuthenticated", Autopromote: 32768,
 		Organizer: cccp.Organizer{DisplayName: got.Organizer.DisplayName, URI: alice}, JoinURL: fmt.Sprintf("https://%s:%d/meet/alice/Weekly", fqdn, s.HTTPS.Port()),
 		URIs: []cccp.URI{{URI: alice + ";gruu;opaque=app:conf:chat:id:Weekly", DisplayText: "chat", Purpose: "chat"}},
 	}
