@@ -57,6 +57,9 @@ func (s *server) unready(ctx context.Context) map[string]string {
 	if err := s.store.Check(ctx); err != nil {
 		problems["directory"] = "The directory's database does not answer."
 	}
+	if err := s.central.Check(ctx); err != nil {
+		problems["configuration"] = "The configuration's database does not answer."
+	}
 	for _, st := range s.host.Status() {
 		if !st.Primary {
 			problems[fmt.Sprintf("routing group %d", st.Group)] = "The routing group has no primary."
@@ -271,7 +274,7 @@ func (p pool) Services(ctx context.Context) ([]cmdlet.Service, error) {
 		service("RTCSRV", "UserServer", fmt.Sprintf("%d routing groups", groupCount), groups...),
 		service("RTCIMMCU", "ConferencingServer", fmt.Sprintf("%d conferences, %d participants", conferences, participants), "SIP"),
 		service("W3SVC", "WebServer", "HTTPS "+shown(p.https)),
-		p.synchronised(service("MASTER", "CentralManagement", "directory of users", "directory")),
+		p.synchronised(service("MASTER", "CentralManagement", "directory of users, policies", "directory", "configuration")),
 	}, nil
 }
 

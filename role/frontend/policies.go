@@ -61,6 +61,9 @@ func (p policies) Conferencing(u uc.UserURI) *policy.Conferencing {
 	return policy.ConferencingPolicy.For(p.Book(), p.tag(u, policy.ConferencingPolicy.Kind))
 }
 
+// MaxGroups is how many distribution groups a contact list may hold.
+func (p policies) MaxGroups(u uc.UserURI) int { return p.Client(u).MaximumDGsAllowedInContactList }
+
 // Rights are what a user may do with the address book.
 func (p policies) Rights(u uc.UserURI) addressbook.Rights {
 	c, w := p.Client(u), p.WebService()

@@ -7,7 +7,7 @@ import "time"
 // 2.2.2.5.6.
 type Client struct {
 	MaximumNumberOfContacts             *int           `range:"0-1000" help:"Most contacts of the user, where that is less than MaxContacts of CsUserServicesConfiguration" server:"refuses further contacts" client:"endpointConfiguration/MaximumNumberOfContacts"`
-	MaximumDGsAllowedInContactList      int            `default:"10" range:"0-64" help:"Most distribution groups in the contact list" client:"endpointConfiguration/MaximumDGsAllowedInContactList"`
+	MaximumDGsAllowedInContactList      int            `default:"10" range:"0-64" help:"Most distribution groups in the contact list" server:"refuses further groups" client:"endpointConfiguration/MaximumDGsAllowedInContactList"`
 	DGRefreshInterval                   time.Duration  `default:"08:00:00" range:"30s-8h" help:"How often a client expands the groups in the contact list anew" client:"endpointConfiguration/DGRefreshInterval"`
 	AddressBookAvailability             string         `default:"WebSearchAndFileDownload" values:"WebSearchAndFileDownload|WebSearchOnly|FileDownloadOnly" help:"How a client finds people" server:"refuses the other way" client:"endpointConfiguration/AbsUsage"`
 	SearchPrefixFlags                   *int           `range:"0-127" help:"Which names a search by a beginning looks at: bits for e-mail, alias, all e-mails, company, display name, first name, last name" client:"endpointConfiguration/SearchPrefixFlags"`

@@ -60,6 +60,9 @@ func (s *Service) change(ctx context.Context, r *sipmux.Request) (*sip.Message, 
 			return nil, fault.Newf(fault.Invalid, opChange, "group ids go from 1 to %d", groupstate.MaxGroups)
 		}
 	}
+	if err := s.roomForGroup(ctx, r, &o); err != nil {
+		return nil, err
+	}
 	done, err := result[groupstate.ContactsResult](s.cfg.Groups.Propose(ctx, r.User, command(s, r, &o)))
 	if err != nil {
 		return nil, err
@@ -70,6 +73,30 @@ func (s *Service) change(ctx context.Context, r *sipmux.Request) (*sip.Message, 
 		res.Body = presdoc.AppendGroupID(nil, uint32(done.GroupID))
 	}
 	return res, nil
+}
+
+// roomForGroup refuses a distribution group above the user's limit. Such a group is
+// known by the extension that clients give it.
+func (s *Service) roomForGroup(ctx context.Context, r *sipmux.Request, o *presdoc.ContactOp) error {
+	if o.Verb != presdoc.AddGroup || o.ExternalURI == "" {
+		return nil
+	}
+	n, most := 0, s.cfg.Limits.MaxGroups(r.User)
+	err := s.cfg.Groups.Read(ctx, r.User, func(state *groupstate.State) {
+		u := state.User(r.User)
+		if u == nil {
+			return
+		}
+		for _, g := range u.Contacts().Groups {
+			if g.ExternalURI != "" {
+				n++
+			}
+		}
+	})
+	if err == nil && n >= most {
+		err = fault.Newf(fault.Limit, opChange, "the contact list holds at most %d distribution groups; remove one first", most)
+	}
+	return err
 }
 
 // alias is the name that the user gave a contact. Clients send the address as the

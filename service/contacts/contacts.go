@@ -39,6 +39,7 @@ type Directory interface {
 type Limits interface {
 	MaxContacts(user uc.UserURI) int            // 250 by default, at most groupstate.MaxContacts
 	MaxPromptedSubscribers(user uc.UserURI) int // 200 by default; 0: is never asked
+	MaxGroups(user uc.UserURI) int              // 10 by default: distribution groups in the list
 }
 
 // Config sets a Service up.
@@ -76,6 +77,7 @@ type usual struct{}
 
 func (usual) MaxContacts(uc.UserURI) int            { return 250 }
 func (usual) MaxPromptedSubscribers(uc.UserURI) int { return 200 }
+func (usual) MaxGroups(uc.UserURI) int              { return 10 }
 
 // Routes are the rows of the service.
 func (s *Service) Routes() []sipmux.Route {

@@ -370,13 +370,20 @@ type none struct{}
 
 func (none) MaxContacts(uc.UserURI) int            { return 0 }
 func (none) MaxPromptedSubscribers(uc.UserURI) int { return 0 }
+func (none) MaxGroups(uc.UserURI) int              { return 1 }
 
 func TestLimitsOfPolicies(t *testing.T) {
 	s := start(t)
 	s.s.cfg.Limits = none{}
 	e := s.endpoint(alice, "e1")
 	status(t, e.operate(presdoc.ContactOp{Verb: presdoc.SetContact, URI: "sip:bob@example.test", Subscribed: true, DeltaNum: 1}), 403)
-	s.g.Propose(t.Context(), alice, &groupstate.SetContact{User: alice, Delta: 1, Max: 9, Contact: groupstate.Contact{URI: string(bob), Subscribed: true}})
+	distribution := func(name string) presdoc.ContactOp {
+		return presdoc.ContactOp{Verb: presdoc.AddGroup, Name: name, ExternalURI: "<groupExtension groupType=\"dg\"><email>" + name + "@example.test</email></groupExtension>", DeltaNum: 1}
+	}
+	status(t, e.operate(distribution("all")), 200)
+	status(t, e.operate(distribution("some")), 403)
+	status(t, e.operate(presdoc.ContactOp{Verb: presdoc.AddGroup, Name: "Team", DeltaNum: 2}), 200) // the user's own groups are not limited by it
+	s.g.Propose(t.Context(), alice, &groupstate.SetContact{User: alice, Delta: 3, Max: 9, Contact: groupstate.Contact{URI: string(bob), Subscribed: true}})
 	if asked := s.g.state.User(bob).Subscribers(); len(asked) != 0 {
 		t.Errorf("bob is asked about %+v", asked)
 	}
