@@ -83,11 +83,16 @@ func (p *people) Person(a uc.UserURI) (presence.Card, bool) {
 	if u == nil {
 		return presence.Card{}, false
 	}
+	return cardOf(u), true
+}
+
+// cardOf is what others see of a user.
+func cardOf(u *users.User) presence.Card {
 	return presence.Card{
 		DisplayName: u.DisplayName, FirstName: u.FirstName, LastName: u.LastName, Email: u.WindowsEmailAddress,
 		Title: u.Title, Company: u.Company, Department: u.Department, Office: u.Office,
 		WorkPhone: u.Phone, MobilePhone: u.MobilePhone, HomePhone: u.HomePhone, Others: u.OtherPhone, LineURI: u.LineURI,
-	}, true
+	}
 }
 
 // DisplayName is how others see the user, "" if nothing is known.
