@@ -19,17 +19,21 @@ type todo struct {
 type step uint8
 
 const (
-	arrive    step = iota // a user's next arrival
-	signIn                // an endpoint begins its session
-	signOut               // an endpoint ends it
-	talkOn                // the next line of an IM session
-	talkLate              // a line that waited for the session
-	endShort              // a short subscription ends
-	pollAgain             // the results of a search are looked at again
-	alive                 // a keep-alive is due
-	renew                 // a registration is to be renewed
-	resub                 // subscriptions are to be renewed
-	sweep                 // unanswered requests are counted
+	arrive       step = iota // a user's next arrival
+	signIn                   // an endpoint begins its session
+	signOut                  // an endpoint ends it
+	talkOn                   // the next line of an IM session
+	talkLate                 // a line that waited for the session
+	endShort                 // a short subscription ends
+	pollAgain                // the results of a search are looked at again
+	alive                    // a keep-alive is due
+	renew                    // a registration is to be renewed
+	resub                    // subscriptions are to be renewed
+	joinMeeting              // an endpoint joins a conference
+	sayMeeting               // it says something there
+	leaveMeeting             // it leaves
+	endMeeting               // a conference is forgotten
+	sweep                    // unanswered requests are counted
 )
 
 // agenda holds what is to come, soonest first. Safe for concurrent use.

@@ -30,6 +30,7 @@ type endpoint struct {
 	theirs string // the server's
 	own    [3]dialog
 	shorts []short
+	meets  []attendance
 	vers   [slots]uint32
 	asking []invitation
 	sent   time.Duration // when something was sent last
@@ -174,8 +175,8 @@ func (e *endpoint) answered(m *message) {
 	if m.status == 409 && e.outdated(m, p) {
 		return
 	}
-	if p.act == Search && unserved(m) {
-		e.run.withoutSearch(m.status)
+	if unserved(p.act, m) {
+		e.run.missing[p.act].Store(int32(m.status))
 	} else {
 		e.settle(p, m.status)
 	}
@@ -261,7 +262,7 @@ func (e *endpoint) failed(p pending) {
 // reset forgets everything that hung on a connection.
 func (e *endpoint) reset() {
 	e.link, e.open, e.proof, e.asked, e.steps, e.leave = nil, nil, nil, false, 0, false
-	e.own, e.shorts, e.asking = [3]dialog{}, nil, nil // sessions notice by themselves
+	e.own, e.shorts, e.meets, e.asking = [3]dialog{}, nil, nil, nil // sessions notice by themselves
 	e.ours = ""
 	e.vers = [slots]uint32{}
 }

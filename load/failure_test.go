@@ -107,7 +107,7 @@ var twoPeople = []Person{{SipAddress: "sip:a@x.test", Password: "p"}, {SipAddres
 
 // idleWeights switch off what comes by chance.
 func idleWeights() map[Act]float64 {
-	return map[Act]float64{Publish: 0, Talk: 0, PollCard: 0, PollClick: 0, PollMail: 0, PollRest: 0, Search: 0, Short: 0}
+	return map[Act]float64{Publish: 0, Talk: 0, PollCard: 0, PollClick: 0, PollMail: 0, PollRest: 0, Search: 0, Short: 0, Conference: 0}
 }
 
 func playStub(t *testing.T, s *stub, length time.Duration, change func(*Config)) *Report {

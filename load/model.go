@@ -8,7 +8,7 @@ import (
 // Act is something that a simulated user, or one of its endpoints, does.
 type Act uint8
 
-// The acts. Those up to Short come by chance at the rate of their row; the ones
+// The acts. Those up to Conference come by chance at the rate of their row; the ones
 // behind follow from others or from the protocol.
 const (
 	Publish Act = iota
@@ -19,6 +19,7 @@ const (
 	PollRest
 	Search
 	Short
+	Conference
 
 	SignIn
 	Again
@@ -40,11 +41,16 @@ const (
 	Resubscribe
 	KeepAlive
 	SignOut
+	Join
+	Roster
+	JoinChat
+	Speak
+	Quit
 	acts int = iota
 )
 
-// chance is how many acts come by chance: Publish to Short.
-const chance = int(Short) + 1
+// chance is how many acts come by chance: Publish to Conference.
+const chance = int(Conference) + 1
 
 // Whose says what the count of a row is multiplied with.
 type Whose uint8
@@ -57,9 +63,11 @@ const (
 	PerMessage
 	PerSearch
 	PerShort
+	PerConference
+	PerJoin
 )
 
-var whose = [...]string{"user", "endpoint", "session", "message", "search", "short subscription"}
+var whose = [...]string{"user", "endpoint", "session", "message", "search", "short subscription", "conference", "participant"}
 
 func (w Whose) String() string { return whose[w] }
 
@@ -102,6 +110,14 @@ const (
 	restOfPolls = polls - 2.0/12 - 1 - 5*4 - 6*3
 )
 
+// Conferences: how many take part on average, and how many with messages begin per
+// user and hour when 5 % of the users are in one and each lasts an hour: 10 % are
+// for messages only, 75 % are web conferences, half of them with messages.
+const (
+	participants = 0.85*4 + 0.10*6 + 0.05*11
+	conferences  = (0.10 + 0.75*0.50) * 0.05 / participants
+)
+
 // Lync2013 is the published user model of Lync Server 2013 (Capacity planning, user
 // models), the parts that a Standard Edition serves. A day is the 12 hours signed
 // in.
@@ -124,6 +140,12 @@ func Lync2013() *Model {
 			{PollResults, "poll: results", 3, 0, PerSearch, "polling: 20 results at once, refreshed twice, every 5 minutes"},
 			{Short, "short subscription", 6, time.Hour, PerUser, "subscriptions: 6 of 10 minutes per user and hour"},
 			{EndShort, "its end", 1, 0, PerShort, "SUBSCRIBE with Expires: 0 after 10 minutes"},
+			{Conference, "conference", conferences, time.Hour, PerUser, "conferences: 5 % of users at once, 4.55 on average, 47.5 % with IM; an hour each, no length is published"},
+			{Join, "conference joined", participants, 0, PerConference, "sizes: 85 % 4, 10 % 6, 5 % 11; joins within 5 minutes"},
+			{Roster, "its roster", 1, 0, PerJoin, "subscription to the participants"},
+			{JoinChat, "its messages joined", 1, 0, PerJoin, "session with the IM MCU"},
+			{Speak, "conference message", (10*5 + 37.5*2) / 47.5, 0, PerJoin, "IM only: 5 per participant; with 50 % of web conferences: 2"},
+			{Quit, "conference left", 1, 0, PerJoin, "BYE to IM MCU and focus"},
 			{Contacts, "contact list", 1, 0, PerEndpoint, "sign-in: subscription to the roaming contact list"},
 			{Provisioning, "provisioning", 1, 0, PerEndpoint, "sign-in: in-band settings"},
 			{Self, "own presence", 1, 0, PerEndpoint, "sign-in: subscription to the own publications"},
@@ -138,7 +160,7 @@ func Lync2013() *Model {
 			{"30 % of users remote", "there is no Edge"},
 			{"25 photos and 1 organisation chart per user and day, 4 + 60 web queries without files", "web requests are no part of this generator"},
 			{"one distribution group expanded every 2 hours", "web requests are no part of this generator"},
-			{"conferences: 5 % of users at once", "not served yet"},
+			{"conferences with audio, video, sharing and data; the one of 250; meetings of outsiders", "not served"},
 			{"application sharing 0.25 and file transfer 0.05 per user and day, voice, Response Group, parking", "media between clients, or not served"},
 			{"Persistent Chat: 25 % of users, 1.5 rooms", "not served"},
 		},
@@ -183,7 +205,7 @@ func (m *Model) Expected(r *Row, s Scale) float64 {
 
 // base is the row that others of it follow, nil for users and endpoints.
 func (m *Model) base(w Whose) *Row {
-	for of, act := range map[Whose]Act{PerTalk: Talk, PerMessage: Message, PerSearch: Search, PerShort: Short} {
+	for of, act := range map[Whose]Act{PerTalk: Talk, PerMessage: Message, PerSearch: Search, PerShort: Short, PerConference: Conference, PerJoin: Join} {
 		if of == w {
 			return m.row(act)
 		}

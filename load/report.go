@@ -29,8 +29,8 @@ type Report struct {
 	Spread    Latency // from a publication to the notifications of it
 	Samples   []Sample
 	Use       Use
-	NoSearch  int      `json:",omitempty"` // the status by which the server refused directory search
-	Refusals  []string `json:",omitempty"` // the first of them, word by word
+	Missing   map[string]int `json:",omitempty"` // what the server does not have, by the status that said so
+	Refusals  []string       `json:",omitempty"` // the first of them, word by word
 	Failed    bool
 	Why       []string `json:",omitempty"`
 }
@@ -88,7 +88,7 @@ var extras = map[Act]string{
 func (r *Run) report(length time.Duration, samples []Sample) *Report {
 	rep := &Report{
 		Model: r.cfg.Model.Name, Server: r.cfg.Server, Transport: r.transport, Scheme: r.cfg.Scheme, Seed: r.cfg.Seed, Speed: r.cfg.Speed,
-		Users: len(r.users), Endpoints: len(r.endpoints), Ramp: r.ramp.Seconds(), Length: length.Seconds(), Samples: samples, NoSearch: int(r.noSearch.Load()),
+		Users: len(r.users), Endpoints: len(r.endpoints), Ramp: r.ramp.Seconds(), Length: length.Seconds(), Samples: samples, Missing: map[string]int{},
 		Spread: latencyOf(&r.count.spread), Refusals: r.count.examples,
 	}
 	scale := Scale{Users: len(r.users), Endpoints: len(r.endpoints), Length: r.modelTime(length)}
@@ -108,6 +108,11 @@ func (r *Run) report(length time.Duration, samples []Sample) *Report {
 		SignaturesChecked: c.checked.Load(), SignaturesWrong: c.forged.Load(),
 		Requests: c.requests.Load(), Answers: c.answers.Load(), Notifications: c.notified.Load(), Deliveries: c.delivered.Load(),
 		BytesReceived: c.bytesIn.Load(),
+	}
+	for _, a := range []Act{Search, Conference} {
+		if status := r.missing[a].Load(); status != 0 {
+			rep.Missing[r.nameOf(a)] = int(status)
+		}
 	}
 	rep.Use = use(samples, r.ramp.Seconds())
 	r.judge(rep)
@@ -218,8 +223,8 @@ func (rep *Report) Print(w io.Writer) {
 		fmt.Fprintf(w, "server:    %.0f %% of a processor in the ramp, %.0f %% after it, %d MB at most, %.1f KB per endpoint\n",
 			u.ServerRamp*100, u.ServerSteady*100, u.ServerPeak>>20, float64(u.ServerPeak)/1024/float64(max(rep.Endpoints, 1)))
 	}
-	if rep.NoSearch > 0 {
-		fmt.Fprintf(w, "the server has no directory search (%d): its results were polled without it\n", rep.NoSearch)
+	for what, status := range rep.Missing {
+		fmt.Fprintf(w, "the server does not serve: %s (%d)\n", what, status)
 	}
 	for _, why := range rep.Why {
 		fmt.Fprintf(w, "FAILED: %s\n", why)

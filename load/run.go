@@ -57,10 +57,11 @@ type Run struct {
 	offsets   []int32
 	agenda    *agenda
 	talks     talks
+	meetings  meetings
 	tally     [acts]tally
 	count     counters
 	recent    atomic.Pointer[Histogram] // answers of the second under way
-	noSearch  atomic.Int32              // the status by which the server said that it has none
+	missing   [chance]atomic.Int32      // the status by which the server said that it has none
 	ending    atomic.Bool
 	tasks     sync.WaitGroup
 	buffers   sync.Pool // of *[]byte
@@ -109,7 +110,7 @@ func New(cfg Config) (*Run, error) {
 	addr, err := netip.ParseAddr(host)
 	r.loopback = err == nil && addr.Is4() && addr.IsLoopback()
 	r.schedule = NewSchedule(cfg.Model, cfg.Seed, cfg.Speed, cfg.Weight)
-	r.talks.open = map[uint32]*talk{}
+	r.talks.open, r.meetings.open = map[uint32]*talk{}, map[uint32]meeting{}
 	r.recent.Store(new(Histogram))
 	r.buffers.New = func() any { b := make([]byte, 0, 4096); return &b }
 	r.populate(cfg.People, cfg.Endpoints)
@@ -152,8 +153,6 @@ func (r *Run) intern(b []byte) string {
 	}
 	return s
 }
-
-func (r *Run) withoutSearch(status int) { r.noSearch.Store(int32(status)) }
 
 // Play plays the model until its end, or until ctx ends, then signs everybody out
 // by closing the connections.
@@ -233,6 +232,16 @@ func (r *Run) do(ctx context.Context, t todo) {
 		})
 	case resub:
 		r.endpoints[t.who].resubscribe(t.at, t.ref)
+	case joinMeeting:
+		if x, ok := r.meetings.get(t.ref); ok {
+			r.act(r.present(r.endpoints[t.who].user), Join, t.at, func(e *endpoint, p pending) { p.ref = t.ref; e.join(p, x) })
+		}
+	case sayMeeting:
+		r.act(&r.endpoints[t.who], Speak, t.at, func(e *endpoint, p pending) { e.speak(p, t.ref) })
+	case leaveMeeting:
+		r.act(&r.endpoints[t.who], Quit, t.at, func(e *endpoint, p pending) { e.quit(p, t.ref) })
+	case endMeeting:
+		r.meetings.end(t.ref)
 	case sweep:
 		now := r.now()
 		for i := range r.endpoints {
@@ -280,7 +289,10 @@ func (r *Run) arrived(u *user, a Act, due time.Duration) {
 		other = r.contact(u, u.stream.below(len(r.offsets)))
 	}
 	x := u.stream.float()
-	if a == Search && r.noSearch.Load() != 0 {
+	if a == Conference && r.missing[a].Load() != 0 {
+		return
+	}
+	if a == Search && r.missing[a].Load() != 0 {
 		r.results(todo{at: due, who: u.first, ref: uint32(other.number)}, due)
 		return
 	}
@@ -308,6 +320,8 @@ func (r *Run) arrived(u *user, a Act, due time.Duration) {
 			e.search(p, other)
 		case Short:
 			e.watch(p, other)
+		case Conference:
+			e.convene(p)
 		default:
 			e.poll(p, 1, int(other.number))
 		}
@@ -321,4 +335,5 @@ var follow = [acts]func(e *endpoint, m *message, p pending){
 	Publish: publishedNow, FirstPublish: publishedNow,
 	Talk: called, Message: said, Typing: said,
 	Short: watched, Search: searched,
+	Conference: convened, Join: joined, JoinChat: chatting,
 }

@@ -165,6 +165,26 @@ func TestWholeRun(t *testing.T) {
 	}
 }
 
+// Conferences of an hour in three seconds: everybody comes, says something to all
+// others, and leaves.
+func TestMeetings(t *testing.T) {
+	t.Parallel()
+	s := startServer(t, 12)
+	weight := idleWeights()
+	weight[Conference] = 40
+	rep := play(t, Config{
+		Model: Lync2013(), People: s.people, Server: s.TCP.String(), Scheme: NTLM, Seed: 2, Ramp: time.Second, Length: 9 * time.Second, Speed: 1200, Weight: weight,
+	})
+	for _, name := range []string{"conference", "conference joined", "its roster", "its messages joined", "conference message", "conference left"} {
+		if a := rep.act(t, name); a.Answered == 0 {
+			t.Errorf("%s: %+v", name, a)
+		}
+	}
+	if said := rep.act(t, "conference message").Answered; rep.Counts.Deliveries < 2*said {
+		t.Errorf("%d messages came of %d that were said to three others and more", rep.Counts.Deliveries, said)
+	}
+}
+
 // Two days of ten people over TCP with Digest, quickly: registrations and
 // subscriptions are renewed, people sign out and come again.
 func TestDays(t *testing.T) {
@@ -173,7 +193,7 @@ func TestDays(t *testing.T) {
 	rep := play(t, Config{
 		Model: Lync2013(), People: s.people, Server: s.TCP.String(), Scheme: Digest, Seed: 1, Ramp: time.Second, Length: 8 * time.Second, Speed: 12000,
 		Session: 17 * time.Hour, Away: time.Hour, Endpoints: 1, Contacts: 3,
-		Weight: map[Act]float64{Publish: 0, Talk: 0, PollCard: 0, PollClick: 0, PollMail: 0, PollRest: 0, Search: 0, Short: 0},
+		Weight: map[Act]float64{Publish: 0, Talk: 0, PollCard: 0, PollClick: 0, PollMail: 0, PollRest: 0, Search: 0, Short: 0, Conference: 0},
 	})
 	for name, least := range map[string]int64{"sign-in": 11, "sign-out": 10, "registration renewed": 10, "subscription renewed": 30} {
 		if a := rep.act(t, name); a.Answered < least {

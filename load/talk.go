@@ -112,7 +112,7 @@ func called(e *endpoint, m *message, p pending) {
 	if x == nil {
 		return
 	}
-	e.acknowledgeCall(x, m, p)
+	e.ack(&x.side[0], e.run.talkID(x.number), m, p)
 	if m.status >= 300 {
 		e.run.talks.end(x)
 		return
@@ -127,12 +127,11 @@ func called(e *endpoint, m *message, p pending) {
 	}
 }
 
-// acknowledgeCall sends the ACK: within the dialog for a 2xx, else to the same
-// transaction.
-func (e *endpoint) acknowledgeCall(x *talk, m *message, p pending) {
-	s := &x.side[0]
+// ack sends the ACK for the answer to an INVITE: within the dialog, which is noted,
+// for a 2xx, else to the same transaction.
+func (e *endpoint) ack(s *leg, callID string, m *message, p pending) {
 	tag := string(param(m.get("To"), "tag"))
-	q := request{method: "ACK", uri: s.to, to: s.to, toTag: tag, callID: e.run.talkID(x.number), cseq: p.seq, expires: noExpires}
+	q := request{method: "ACK", uri: s.to, to: s.to, toTag: tag, callID: callID, cseq: p.seq, expires: noExpires}
 	seq := p.seq
 	if m.status < 300 {
 		s.toTag, s.target = tag, string(uri(m.get("Contact")))

@@ -100,9 +100,13 @@ func (e *endpoint) search(p pending, about *user) {
 	e.send(&q, p)
 }
 
-// unserved reports whether the server has no directory search.
-func unserved(m *message) bool {
-	return m.status == 405 || m.status == 415 || m.status == 501 || m.status < 300 && len(m.body) == 0
+// unserved reports whether the answer says that the server has no directory search
+// or no conferences at all.
+func unserved(a Act, m *message) bool {
+	if a != Search && a != Conference {
+		return false
+	}
+	return m.status == 404 || m.status == 405 || m.status == 415 || m.status == 501 || m.status < 300 && len(m.body) == 0
 }
 
 // searched looks at the presence of those who were found, at once and twice more.
