@@ -45,7 +45,7 @@ func (w Who) String() string {
 // Route is one row of the table.
 type Route struct {
 	Method string
-	App    string // application of ours that the request URI names: "conf" for "…;opaque=app:conf:…"; "" is any
+	App    string // application of ours that the request URI names: "conf" for "…;opaque=app:conf:…" and "sip:app.conf.…"; "" is any
 	Event  string // event package of REGISTER, SUBSCRIBE, NOTIFY, BENOTIFY, PUBLISH; "" is any
 	Type   string // content type (lower case, no parameters) of SERVICE, INFO, MESSAGE …; "" is any
 	Who    Who
@@ -281,14 +281,18 @@ func (m *Mux) admit(ctx context.Context, r *Request, rows []Route) (*Route, *sip
 	return nil, nil, fault.Newf(fault.Forbidden, "sipmux.admit", "this request is for a %s, the caller is %s", r.Need, r.Role)
 }
 
-// app is the application of ours that a request URI names, as the first part of an
-// opaque parameter that begins with "app:"; "" for none.
+// app is the application of ours that a request URI names: the first part of an
+// opaque parameter that begins with "app:", or the second of a user that begins with
+// "app.", for clients that cut off parameters; "" for none.
 func app(uri string) string {
 	_, rest, ok := strings.Cut(uri, ";opaque=app:")
 	if !ok {
-		return ""
+		_, user, _ := strings.Cut(uri, ":")
+		if rest, ok = strings.CutPrefix(user, "app."); !ok {
+			return ""
+		}
 	}
-	if i := strings.IndexAny(rest, ":;?"); i >= 0 {
+	if i := strings.IndexAny(rest, ":;?.@"); i >= 0 {
 		rest = rest[:i]
 	}
 	return strings.ToLower(rest)

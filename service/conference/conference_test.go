@@ -24,6 +24,10 @@ func TestAddresses(t *testing.T) {
 		"sip:Alice@Example.test;opaque=app:conf:chat:id:A1;gruu":                     {place{alice, "A1"}, cccp.Chat},
 		"sip:alice@example.test;gruu;opaque=app:conf:focus:id:A1?x=y":                {place{alice, "A1"}, cccp.Focus},
 		"sip:alice@example.test;gruu;opaque=app:conf:focusfactory":                   {place{alice, ""}, factoryKind},
+		"sip:app.conf.A1.alice@example.test;transport=tcp":                           {place{alice, "A1"}, cccp.Focus},
+		"sip:app.conf.A1.alice.jones@example.test":                                   {place{"sip:alice.jones@example.test", "A1"}, cccp.Focus},
+		"sip:app.conf.A1@example.test":                                               {},
+		"sip:app.conf..alice@example.test":                                           {},
 		"sip:alice@example.test;gruu;opaque=app:conf:focus:id:":                      {},
 		"sip:alice@example.test;gruu;opaque=app:conf:focus:id:A-1":                   {},
 		"sip:alice@example.test;gruu;opaque=app:conf:focus":                          {},
@@ -43,6 +47,9 @@ func TestAddresses(t *testing.T) {
 		}
 	}
 	if a, ok := parse(Focus(bob, "A1")); !ok || a.organizer != bob || a.uri(cccp.Chat) != "sip:bob@example.test;gruu;opaque=app:conf:chat:id:A1" {
+		t.Errorf("%+v %v", a, ok)
+	}
+	if a, ok := parse((place{bob, "A1"}).alias()); !ok || a.place != (place{bob, "A1"}) {
 		t.Errorf("%+v %v", a, ok)
 	}
 	if a, ok := parse(Factory(bob)); !ok || a.kind != factoryKind {

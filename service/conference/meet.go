@@ -71,5 +71,5 @@ func (s *Service) launcher(ctx context.Context, organizer, id string) (int, page
 		title = "Meeting of " + s.name(who)
 	}
 	uri := Focus(who, id)
-	return http.StatusOK, page{Title: title, Organizer: s.name(who), Address: uri, Link: template.URL("conf:" + uri + "?conversation-id=1")}
+	return http.StatusOK, page{Title: title, Organizer: s.name(who), Address: place{who, id}.alias(), Link: template.URL("conf:" + uri + "?conversation-id=1")}
 }

@@ -17,7 +17,8 @@ import (
 
 // People whose devices know no conferences take part by pages (RFC 3428): every
 // message comes as a page from the address of the conference, with the name of who
-// wrote it in front, and what they answer to that address goes to all.
+// wrote it in front, and what they answer to that address goes to all. The address is
+// the alias of the focus, because many such clients cut off parameters.
 
 // leaveWord is the page by which somebody leaves.
 const leaveWord = "/leave"
@@ -127,7 +128,7 @@ func (f *focus) pages(x *seat, m *said, on func(status int)) {
 	if m.by != "" {
 		display, body = s.name(m.by), s.named(m)
 	}
-	from := sip.Addr{Display: display, URI: f.uri()}.String()
+	from := sip.Addr{Display: display, URI: f.at.alias()}.String()
 	kind, call := plainType(m.contentType), rand.Text()
 	f.later(func() {
 		var to []*groupstate.Binding

@@ -290,16 +290,22 @@ func TestPhonesInAConference(t *testing.T) {
 	t.Parallel()
 	s := Start(t)
 	p := meet(t, s, alice, bob)
-	address := mailbox(p.clients[0].FocusURI(t))
-	phone := baresip.Start(t, s.Phone(carol, "tcp")).Registered(t)
+	_, id, _ := strings.Cut(p.clients[0].FocusURI(t), ":id:")
+	address := "app.conf." + id + "." + mailbox(alice)
+	account := s.Phone(carol, "tcp")
+	account.Contacts = []string{address}
+	phone := baresip.Start(t, account).Registered(t)
 	p.windows[0].Invite(t, carol)
 	for _, w := range p.windows {
 		w.AwaitRoster(t, alice, bob, carol)
 	}
 	p.windows[1].Send(t, "hello carol")
 	phone.Received(t, address, "Bob Builder: hello carol")
-	// baresip answers to addresses without parameters only; another phone of carol's
-	// answers in its place.
+	phone.Send(t, address, "hello from the phone")
+	for _, w := range p.windows {
+		w.Received(t, carol, "hello from the phone")
+	}
+	// another phone of carol's answers as well
 	if err := sipp.Send(t, s.SIPp(carol, "tcp"), address, "hello all ", 2); err != nil {
 		t.Fatalf("carol cannot answer: %v", err)
 	}

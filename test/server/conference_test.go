@@ -637,10 +637,12 @@ func TestStandardClientsInAConference(t *testing.T) {
 	_, res = a.begin("INVITE", carol, "Content-Type: "+cccp.TypeInvitation, "", invitation)
 	status(t, res, 200)
 	a.roster("alice presenter focus chat", "carol attendee chat")
+	_, id, _ := strings.Cut(a.focus, ":id:")
+	alias := "sip:app.conf." + id + "." + strings.TrimPrefix(alice, "sip:")
 	page := func(part string) *sip.Message {
 		t.Helper()
 		m := pager.AwaitMethod("MESSAGE")
-		if from, err := m.From(); err != nil || from.URI != a.focus || !strings.Contains(string(m.Body), part) {
+		if from, err := m.From(); err != nil || from.URI != alias || !strings.Contains(string(m.Body), part) {
 			t.Fatalf("wanting %q, carol gets %v\n%s", part, err, m)
 		}
 		pager.Reply(m, 200)
@@ -654,11 +656,11 @@ func TestStandardClientsInAConference(t *testing.T) {
 		t.Error("a page does not name the sender")
 	}
 	answer := func(text string) *sip.Message {
-		return pager.Do(pager.Request("MESSAGE", a.focus, "<"+a.focus+">", "Content-Type: text/plain", "", text))
+		return pager.Do(pager.Request("MESSAGE", alias, "<"+alias+">", "Content-Type: text/plain", "", text))
 	}
 	status(t, answer("thank you"), 202)
 	a.hears(carol, "thank you", 200)
-	id := status(t, a.say("gone?"), 202).Get("Message-Id")
+	id = status(t, a.say("gone?"), 202).Get("Message-Id")
 	pager.Reply(pager.AwaitMethod("MESSAGE"), 480)
 	m = a.Await("a report", func(m *sip.Message) bool { return m.ContentType() == cccp.TypeReport })
 	if report, err := cccp.ParseReport(m.Body); err != nil || report.MessageID != id || report.Recipients[0].URI != carol {
