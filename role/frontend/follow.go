@@ -123,8 +123,29 @@ func (s *server) chase(ctx context.Context, x *group, c chase) {
 	}
 }
 
+// idle reports whether cmd would do nothing but make the group meet a user: one who
+// may sign in is met when first needed, since many are made who never come, and one
+// whom the group never met has no sessions to end.
+func (x *group) idle(ctx context.Context, cmd groupstate.Command) (bool, error) {
+	var user uc.UserURI
+	switch c := cmd.(type) {
+	case *groupstate.EnableUser:
+		user = c.User
+	case *groupstate.Unbind:
+		user = c.User
+	default:
+		return false, nil
+	}
+	unknown := false
+	err := x.Read(ctx, func(state *groupstate.State) { unknown = state.User(user) == nil })
+	return unknown, err
+}
+
 // carry has a group carry out a command; a user whom it does not know needs none.
 func (s *server) carry(ctx context.Context, x *group, cmd groupstate.Command) error {
+	if idle, err := x.idle(ctx, cmd); err != nil || idle {
+		return err
+	}
 	_, err := x.propose(ctx, cmd)
 	rename, ok := cmd.(*groupstate.RenameUser)
 	if ok && fault.Is(err, fault.Exists) {

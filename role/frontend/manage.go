@@ -196,7 +196,7 @@ func (s *server) userChanged(c users.Change) {
 		s.follow(c.New, &groupstate.EnableUser{User: is, Now: s.groups.now()}, false)
 	case renamed:
 	case c.Password:
-		s.follow(c.New, nil, true)
+		s.follow(c.New, &groupstate.Unbind{User: is, Now: s.groups.now(), Reason: groupstate.AttributesChanged}, true)
 	case cardOf(c.Old) != cardOf(c.New):
 		s.life.Go("card of a user", func(ctx context.Context) error {
 			if x, err := s.groups.of(is); err != nil || !x.knows(ctx, is) {
