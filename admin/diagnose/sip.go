@@ -127,8 +127,10 @@ func parameter(list, name string) string {
 
 // ways says what brings a method back.
 var ways = map[string]string{
-	"Kerberos": "Kerberos needs the setting kerberos.keytab.", "TlsDsk": "TLS-DSK needs the web services: the setting https.",
-	"Ntlm": "NTLM is switched off on the server.", "Digest": "Digest is switched off on the server.",
+	"Kerberos": "Kerberos needs the setting kerberos.keytab, and Set-CsProxyConfiguration -UseKerberosForClientToProxyAuth '$true'.",
+	"TlsDsk":   "TLS-DSK needs the web services, the setting https, and Set-CsProxyConfiguration -UseCertificateForClientToProxyAuth '$true'.",
+	"Ntlm":     "NTLM is switched off: Set-CsProxyConfiguration -UseNtlmForClientToProxyAuth '$true'.",
+	"Digest":   "Digest is switched off: Set-CsProxyConfiguration -UseDigestForClientToProxyAuth '$true'.",
 }
 
 func (w *walk) methods(context.Context) Finding {
@@ -141,7 +143,7 @@ func (w *walk) methods(context.Context) Finding {
 	all := strings.Join(shown, ", ")
 	switch {
 	case len(shown) == 0:
-		return bad("the server offers no way to sign in", "Every method is switched off on the server, or the client is not one of those it serves: see its sign-in policy.")
+		return bad("the server offers no way to sign in", "Every method that this client could use is switched off: see Get-CsProxyConfiguration on the server.")
 	case !fits:
 		return bad("the server offers this client "+all+", and not "+w.Method, "Let the client use one of those. "+ways[w.Method])
 	}
@@ -198,7 +200,7 @@ func (w *walk) refused(err error) Finding {
 	case f.Kind == fault.Unauthenticated:
 		return bad(evidence, "The password is wrong, or the user is unknown or disabled; strangers are not told which. The server's owner is: run this with --data there.")
 	case f.Kind == fault.Forbidden && strings.Contains(strings.ToLower(evidence), "endpoint"):
-		return bad(evidence, "Sign out on a device that is not used (Get-CsUserEndpoint "+name+"), or raise the server's limit of endpoints.")
+		return bad(evidence, "Sign out on a device that is not used (Get-CsUserEndpoint "+name+"), or raise the limit: Set-CsRegistrarConfiguration -MaxEndpointsPerUser.")
 	case f.Kind == fault.Forbidden:
 		return bad(evidence, "The server knows the user and refuses: see what its policy allows.")
 	case strings.Contains(evidence, " 503 "):

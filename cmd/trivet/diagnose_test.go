@@ -92,6 +92,13 @@ func TestDiagnose(t *testing.T) {
 	if err := dec.Decode(&got); err != nil || status != 0 || got.Failed != 0 || len(got.Checks) != 12 || got.Checks[2].Check != "port" || got.Checks[2].Result != "ok" {
 		t.Errorf("%d %v\n%s", status, err, out)
 	}
+	if _, errs, status := invoke(t, nil, "Set-CsProxyConfiguration", "-UseNtlmForClientToProxyAuth", "$false", "--data", data); status != 0 {
+		t.Fatal(errs)
+	}
+	if out, _, status := invoke(t, nil, "diagnose", "user", "erin@example.test", "--host", ip, "--data", data, "--method", "ntlm"); status != 1 ||
+		!strings.Contains(out, "FAIL sign-in methods") || !strings.Contains(out, "-UseNtlmForClientToProxyAuth '$true'") {
+		t.Errorf("with NTLM switched off: %d %s", status, out)
+	}
 	if out, _, status := invoke(t, nil, "diagnose", "certificate", ip+":8443", "--data", stranger+"/none"); status != 1 || !strings.Contains(out, "FAIL certificate issuer") {
 		t.Errorf("%d %s", status, out)
 	}
