@@ -184,7 +184,7 @@ func (s *Sheet) Apply(r SheetRow, u *User) error {
 		}
 		switch {
 		case f.Name == "ProxyAddresses":
-			u.ProxyAddresses = SplitList(text)
+			u.ProxyAddresses = SplitList(r.cells[s.columns["proxyaddresses"]]) // a line's end counts
 		case f.flag != nil && text != "":
 			b, ok := truths[strings.ToLower(text)]
 			if !ok {

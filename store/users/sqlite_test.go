@@ -1,9 +1,13 @@
 package users_test
 
 import (
+	"bytes"
 	"compress/gzip"
 	"database/sql"
+	"errors"
 	"fmt"
+	"image"
+	"image/png"
 	"io"
 	"os"
 	"path/filepath"
@@ -51,6 +55,15 @@ func newUser(i int) users.New {
 	}}
 }
 
+func smallPicture(t *testing.T) []byte {
+	t.Helper()
+	var b bytes.Buffer
+	if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, 2, 2))); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
 // TestKilled copies the files as a kill -9 would leave them, after each
 // acknowledged change, and finds every one of them in the copy.
 func TestKilled(t *testing.T) {
@@ -58,8 +71,17 @@ func TestKilled(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, filepath.Join(dir, "users.db"))
 	for i := range 5 {
-		if _, err := s.Create(t.Context(), newUser(i)); err != nil {
+		made, err := s.Create(t.Context(), newUser(i))
+		if err != nil {
 			t.Fatal(err)
+		}
+		g, err := s.CreateGroup(t.Context(), users.Group{Mail: fmt.Sprintf("group%d@example.test", i), DisplayName: "G"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, errPhoto := s.SetPhoto(t.Context(), made[0].GUID, smallPicture(t))
+		if _, err := s.AddMembers(t.Context(), g.GUID, directory.Member{User: made[0].GUID}); errors.Join(err, errPhoto) != nil {
+			t.Fatal(err, errPhoto)
 		}
 		left := t.TempDir()
 		for _, suffix := range []string{"", "-wal"} {
@@ -74,6 +96,12 @@ func TestKilled(t *testing.T) {
 		again := open(t, filepath.Join(left, "users.db"))
 		if all, err := again.List(t.Context(), users.Query{}); err != nil || len(all) != i+1 {
 			t.Fatalf("after the kill %d of %d users are there, %v", len(all), i+1, err)
+		}
+		if _, err := again.Photo(t.Context(), made[0].GUID); err != nil {
+			t.Errorf("after the kill: %v", err)
+		}
+		if x, err := again.Expand(t.Context(), g.Mail, 0); err != nil || len(x.Members) != 1 {
+			t.Errorf("after the kill the group has %v, %v", x.Members, err)
 		}
 		if made, err := again.Create(t.Context(), newUser(99)); err != nil || int(made[0].RoutingGroup) != (i+1)%4+1 {
 			t.Errorf("group of the next user: %v, %v, want %d", made, err, (i+1)%4+1)
