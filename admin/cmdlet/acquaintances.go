@@ -40,7 +40,7 @@ type acquaintances struct {
 	byLogin   map[string]*directory.User // lower case
 	byAddress map[uc.UserURI]*directory.User
 	byGUID    map[string]bool
-	inFile    map[string]int // line of a login, address or GUID
+	inFile    map[string]int        // line of a login, address or GUID
 	coming    map[string]uc.UserURI // address by login or address
 }
 
