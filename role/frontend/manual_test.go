@@ -18,9 +18,9 @@ var update = flag.Bool("update", false, "write docs/sip-methods.md anew")
 
 const methodsHead = `# SIP requests
 
-The route table of a Standard Edition server: every request that is served, by method, event package and content type. A
-request goes to the row that fits it best; what fits none gets 405, 489 or 415. *Who* is the least right a sender needs:
-anyone, a signed-in user, a server or a partner with its certificate.
+The route table of a Standard Edition server: every request that is served, by method, application, event package and content
+type. The application *conf* stands for addresses of conferences. A request goes to the row that fits it best; what fits none gets
+405, 489 or 415. *Who* is the least right a sender needs: anyone, a signed-in user, a server or a partner with its certificate.
 
 This page is written from the table itself by ` + "`go test ./role/frontend -run TestMethodsManual -update`" + `; without
 the flag the test fails when the two differ.

@@ -208,7 +208,7 @@ func FuzzRequest(f *testing.F) {
 		if err != nil {
 			return
 		}
-		answer := Response{ID: q.ID, From: q.To, To: q.From, Command: q.Command, Code: Failure, Reason: OtherFailure, Text: q.ConfEntity + q.UserEntity}
+		answer := Response{ID: q.ID, From: q.To, To: q.From, Command: q.Command, Code: Failure, Reason: RequestMalformed, Text: q.ConfEntity + q.UserEntity}
 		if q.Info != nil {
 			answer.Body = q.Info.Append(nil)
 		}

@@ -109,16 +109,13 @@ const (
 
 // Reasons of failures, [MS-CONFBAS] 2.2.3, [MS-CONFPRO] 2.2.3.4.
 const (
-	ConferenceDoesntExist  = "conferenceDoesntExist"
-	ConferenceExists       = "conferenceExistsAlready"
-	UserDoesntExist        = "userDoesntExist"
-	UserForbidden          = "userForbidden"
-	NotAllowed             = "unauthorized"
-	RequestMalformed       = "requestMalformed"
-	NotImplemented         = "notImplemented"
-	MaxConferences         = "maxConferencesExceeded"
-	OtherFailure           = "otherFailure"
-	InvalidAdmissionPolicy = "invalidAdmissionPolicy"
+	ConferenceDoesntExist = "conferenceDoesntExist"
+	ConferenceExists      = "conferenceExistsAlready"
+	UserDoesntExist       = "userDoesntExist"
+	NotAllowed            = "unauthorized"
+	RequestMalformed      = "requestMalformed"
+	NotImplemented        = "notImplemented"
+	MaxConferences        = "maxConferencesExceeded"
 )
 
 // Append writes the response.
