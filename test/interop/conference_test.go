@@ -285,8 +285,9 @@ func TestPlainClientInAConference(t *testing.T) {
 }
 
 // A phone knows no conferences: it is invited by a Lync client all the same, and
-// takes part by single messages to and from the address of the conference.
-func TestPhonesInAConference(t *testing.T) {
+// takes part by single messages to and from an address of the conference that has
+// no parameters, because a phone drops them when it answers.
+func TestPhoneInAConference(t *testing.T) {
 	t.Parallel()
 	s := Start(t)
 	p := meet(t, s, alice, bob)
@@ -295,31 +296,34 @@ func TestPhonesInAConference(t *testing.T) {
 	account := s.Phone(carol, "tcp")
 	account.Contacts = []string{address}
 	phone := baresip.Start(t, account).Registered(t)
+	for _, words := range []string{"first time", "second time"} {
+		p.windows[0].Invite(t, carol)
+		for _, w := range p.windows {
+			w.AwaitRoster(t, alice, bob, carol)
+		}
+		p.windows[1].Send(t, words)
+		phone.Received(t, address, "Bob Builder: "+words)
+		phone.Send(t, address, "heard: "+words)
+		for _, w := range p.windows {
+			w.Received(t, carol, "heard: "+words)
+		}
+		phone.Send(t, address, "/leave")
+		for _, w := range p.windows {
+			w.AwaitRoster(t, alice, bob)
+		}
+	}
+	phone.Send(t, address, "still here?")
+	if got := phone.NotSent(t); got[0] != '4' {
+		t.Errorf("carol writes to a conference that she has left: %q, want a 4xx answer", got)
+	}
 	p.windows[0].Invite(t, carol)
 	for _, w := range p.windows {
 		w.AwaitRoster(t, alice, bob, carol)
-	}
-	p.windows[1].Send(t, "hello carol")
-	phone.Received(t, address, "Bob Builder: hello carol")
-	phone.Send(t, address, "hello from the phone")
-	for _, w := range p.windows {
-		w.Received(t, carol, "hello from the phone")
-	}
-	// another phone of carol's answers as well
-	if err := sipp.Send(t, s.SIPp(carol, "tcp"), address, "hello all ", 2); err != nil {
-		t.Fatalf("carol cannot answer: %v", err)
-	}
-	for _, w := range p.windows {
-		w.Received(t, carol, sipp.Numbered("hello all ", 1)+"\n") // SIPp ends a body with a line end
-		w.Received(t, carol, sipp.Numbered("hello all ", 2)+"\n")
 	}
 	p.windows[0].Remove(t, carol)
 	phone.Received(t, address, "You have been removed from the conversation.")
 	for _, w := range p.windows {
 		w.AwaitRoster(t, alice, bob)
-	}
-	if sipp.Send(t, s.SIPp(carol, "tcp"), address, "still here ", 1) == nil {
-		t.Error("carol writes to a conference that she was removed from")
 	}
 }
 

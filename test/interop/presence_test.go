@@ -26,23 +26,14 @@ func TestEveryStateBothWays(t *testing.T) {
 func TestIdle(t *testing.T) {
 	t.Parallel()
 	a, b := friends(t, Start(t))
-	seen := func(status string) {
-		t.Helper()
-		b.AwaitStatus(t, alice, status)
-		a.Settled(t)
-	}
 	for range 2 {
-		a.SetStatus(t, pidgin.Busy, "")
-		seen(pidgin.Busy)
-		a.SetStatus(t, pidgin.Available, "")
-		seen(pidgin.Available)
 		a.Rest(t)
-		seen(pidgin.Away)
+		b.AwaitStatus(t, alice, pidgin.Away)
 		a.Wake(t)
-		seen(pidgin.Available)
+		b.AwaitStatus(t, alice, pidgin.Available)
 	}
 	a.SetStatus(t, pidgin.Busy, "")
-	seen(pidgin.Busy)
+	b.AwaitStatus(t, alice, pidgin.Busy)
 }
 
 func awaitNote(t *testing.T, c *pidgin.Client, who, note string) {

@@ -41,6 +41,7 @@ func TestFiveHundredContacts(t *testing.T) {
 	}
 	awaitListed(t, laptop, people)
 	laptop.AwaitStatus(t, bob, pidgin.Available)
+	a.Settled(t)
 	a.Quit(t)
 	laptop.Disconnect(t)
 	laptop.SignOn(t) // knows its list, and compares
@@ -122,6 +123,7 @@ func TestStormOfFiftyClients(t *testing.T) {
 	all(func(_ int, c *pidgin.Client) { c.SignedOn(t) })
 	all(func(i int, c *pidgin.Client) { knows(t, c, neighbours(people, i)...) })
 	all(seen)
+	all(func(_ int, c *pidgin.Client) { c.Settled(t) }) // what was not acknowledged may be lost
 
 	s.Kill()
 	all(func(_ int, c *pidgin.Client) {

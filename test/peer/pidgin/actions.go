@@ -80,9 +80,11 @@ func (c *Client) Kill(t testing.TB) {
 	c.until(t, "its end", func(int) bool { return c.over })
 }
 
-// Settled returns when the server has answered all that the client has asked. A
-// client that publishes takes a change that it makes before the answer back by
-// itself, when the answer comes.
+// Settled returns when the server has answered all that the client has asked.
+//
+// What a user does to the own presence and its access levels waits for that, as a
+// user is slower than a server: the client works from what it knows, and takes a
+// change that it makes before an answer back by itself, when the answer comes.
 func (c *Client) Settled(t testing.TB) {
 	t.Helper()
 	limit := time.NewTimer(Patience)
@@ -106,15 +108,16 @@ func (c *Client) Settled(t testing.TB) {
 // SetStatus chooses a status, with a note or without.
 func (c *Client) SetStatus(t testing.TB, status, note string) {
 	t.Helper()
+	c.Settled(t)
 	c.must(t, "set_status", "status", status, "note", note)
 }
 
 // Rest makes the user one who has not touched the machine for more than ten
 // minutes, when the graphical client reports idleness; Wake ends that.
-func (c *Client) Rest(t testing.TB) { t.Helper(); c.must(t, "idle", "seconds", "660") }
+func (c *Client) Rest(t testing.TB) { t.Helper(); c.Settled(t); c.must(t, "idle", "seconds", "660") }
 
 // Wake ends Rest.
-func (c *Client) Wake(t testing.TB) { t.Helper(); c.must(t, "idle", "seconds", "0") }
+func (c *Client) Wake(t testing.TB) { t.Helper(); c.Settled(t); c.must(t, "idle", "seconds", "0") }
 
 // AddBuddy puts a contact into a group, which is made if need be, and returns when
 // the client has told the server: before that it would make a new group once more
@@ -170,10 +173,18 @@ func (c *Client) RemoveGroup(t testing.TB, group string) {
 }
 
 // Block keeps somebody from seeing the user and from sending messages.
-func (c *Client) Block(t testing.TB, who string) { t.Helper(); c.must(t, "block", "who", who) }
+func (c *Client) Block(t testing.TB, who string) {
+	t.Helper()
+	c.Settled(t)
+	c.must(t, "block", "who", who)
+}
 
 // Unblock ends Block.
-func (c *Client) Unblock(t testing.TB, who string) { t.Helper(); c.must(t, "unblock", "who", who) }
+func (c *Client) Unblock(t testing.TB, who string) {
+	t.Helper()
+	c.Settled(t)
+	c.must(t, "unblock", "who", who)
+}
 
 // Menu chooses an entry of the menu of a contact; path leads to it by labels.
 func (c *Client) Menu(t testing.TB, who, group string, path ...string) {
@@ -184,6 +195,7 @@ func (c *Client) Menu(t testing.TB, who, group string, path ...string) {
 // SetAccessLevel gives a contact one of the plugin's access levels, by its label.
 func (c *Client) SetAccessLevel(t testing.TB, who, level string) {
 	t.Helper()
+	c.Settled(t)
 	c.Menu(t, who, "", "Access level", level)
 }
 
