@@ -4,6 +4,7 @@
 package main
 
 import (
+	"crypto/tls"
 	"fmt"
 	"os"
 	"time"
@@ -23,6 +24,10 @@ var duels = []duel{
 	{"registrations", "times kamailio with write-through per CPU second", ">=1", lab.registrationDuel},
 	{"message-xmpp", "times the better of prosody and ejabberd per CPU second", ">=1", lab.xmppMessages},
 	{"signin-xmpp", "times the better of prosody and ejabberd per CPU second", ">=1", lab.xmppSignIns},
+	{"storm-full", "sign-ins per second with whole TLS handshakes", ">=150", func(l lab) (float64, error) { return l.stormDuel(storm{rates: []float64{150, 250}}) }},
+	{"storm-resumed", "sign-ins per second with resumed TLS sessions", ">=500", func(l lab) (float64, error) {
+		return l.stormDuel(storm{cache: tls.NewLRUClientSessionCache(64), rates: []float64{250, 500}})
+	}},
 	{"idle-tls", "KiB per signed-in TLS client", "<=40", func(l lab) (float64, error) { return l.idleDuel(20000) }},
 }
 
