@@ -266,3 +266,45 @@ func (s *server) wanted(id uc.GroupID, have *groupstate.User) groupstate.Command
 	}
 	return nil
 }
+
+// userChanged follows the directory: who is new, disabled, renamed or gone, and
+// whose password changed. Live sessions end with the right to have them. It runs
+// inside the change and only starts what has to be done.
+func (s *server) userChanged(c users.Change) {
+	was, is := uc.UserURI(""), uc.UserURI("")
+	if c.Old != nil {
+		was = c.Old.SipAddress
+	}
+	if c.New != nil {
+		is = c.New.SipAddress
+	}
+	if s.groups == nil { // the server is still starting
+		return
+	}
+	renamed := was != "" && is != "" && was != is && c.Old.RoutingGroup == c.New.RoutingGroup
+	if renamed {
+		s.follow(c.Old, &groupstate.RenameUser{User: was, To: is, Now: s.groups.now()}, true)
+	} else if was != "" && was != is {
+		s.follow(c.Old, &groupstate.RemoveUser{User: was, Now: s.groups.now()}, true)
+	}
+	switch {
+	case is == "":
+	case !c.New.Enabled:
+		s.follow(c.New, &groupstate.DisableUser{User: is, Now: s.groups.now()}, true)
+	case was != is && !renamed || c.Old == nil || !c.Old.Enabled:
+		s.follow(c.New, &groupstate.EnableUser{User: is, Now: s.groups.now()}, false)
+	case renamed:
+	case c.Password:
+		s.follow(c.New, &groupstate.Unbind{User: is, Now: s.groups.now(), Reason: groupstate.AttributesChanged}, true)
+	case cardOf(c.Old) != cardOf(c.New):
+		s.life.Go("card of a user", func(ctx context.Context) error {
+			if x, err := s.groups.of(is); err != nil || !x.knows(ctx, is) {
+				return nil // nobody watches whom the group has never met
+			}
+			if err := s.presence.Refresh(ctx, is); err != nil && ctx.Err() == nil {
+				s.log.Debug("watchers do not know of a changed card", "err", err)
+			}
+			return nil
+		})
+	}
+}
