@@ -38,7 +38,7 @@ type DirectorySource struct {
 
 	Budget struct {
 		Creates              int `key:"creates" default:"500" min:"0" help:"users that 24 hours may add without approval; the first run of a source is free"`
-		CreatesPercent       int `key:"creates-percent" default:"50" min:"0" max:"100" help:"the same in percent of the users of the source, at least 1 user"`
+		CreatesPercent       int `key:"creates-percent" default:"50" min:"0" max:"100" help:"the same in percent of the users of the source, but not less than 3 users"`
 		Changes              int `key:"changes" default:"1000" min:"0" help:"users whose properties may change"`
 		ChangesPercent       int `key:"changes-percent" default:"50" min:"0" max:"100" help:"the same in percent"`
 		Disables             int `key:"disables" default:"50" min:"0" help:"users that may be disabled"`

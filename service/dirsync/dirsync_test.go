@@ -1,6 +1,7 @@
 package dirsync
 
 import (
+	"context"
 	"encoding/base64"
 	"fmt"
 	"os"
@@ -13,6 +14,7 @@ import (
 	"trivet/fault"
 	"trivet/rule/directory"
 	"trivet/rule/dirsync"
+	"trivet/store/users"
 	"trivet/test/peer/slapd"
 )
 
@@ -287,5 +289,45 @@ func TestSettingsThatAreWrong(t *testing.T) {
 		if !fault.Is(err, fault.Invalid) || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%v, want %q", err, c.want)
 		}
+	}
+}
+
+// dying is a directory of users whose database goes away.
+type dying struct {
+	Directory
+	dead bool
+}
+
+func (d *dying) Batch(ctx context.Context, mode users.BatchMode, list []users.Write) ([]users.Outcome, error) {
+	if d.dead {
+		return nil, fault.New(fault.Unavailable, "test", "the database is gone")
+	}
+	return d.Directory.Batch(ctx, mode, list)
+}
+
+// TestRunThatDies: the synchronisation notes whom it disables before it does, so that
+// what a crash leaves is not taken for an administrator's doing.
+func TestRunThatDies(t *testing.T) {
+	s := open(t, nil)
+	for _, name := range []string{"anna", "bert"} {
+		s.modify(name, "objectClass", "inetOrgPerson\nobjectClass: user")
+	}
+	s.sync()
+	d := &dying{s.store, true}
+	s.cfg.Users = d
+	s.modify("anna", "userAccountControl", "514")
+	s.modify("bert", "userAccountControl", "514")
+	if _, err := s.Update(t.Context(), "", dirsync.Options{}); !fault.Is(err, fault.Unavailable) || !s.user("anna").Enabled {
+		t.Fatal(err)
+	}
+	s.modify("bert", "userAccountControl", "512") // before the next run
+	d.dead = false
+	if st := s.sync(); st.Counts[dirsync.Disable] != 1 || s.user("anna").Enabled || !s.user("bert").Enabled {
+		t.Errorf("the next run: %+v", st)
+	}
+	s.store.Update(t.Context(), s.user("bert").GUID, func(u *directory.User) error { u.Enabled = false; return nil }) // an administrator
+	s.modify("anna", "userAccountControl", "512")
+	if st := s.sync(); st.Counts[dirsync.Reactivate] != 1 || !s.user("anna").Enabled || s.user("bert").Enabled {
+		t.Errorf("the last run: %+v", st)
 	}
 }
