@@ -94,7 +94,7 @@ func (d directoryUsers) Import(ctx context.Context, mode cmdlet.ImportMode, list
 		}
 		writes[i] = w
 	}
-	outcomes, err := d.store.Batch(ctx, importModes[mode], writes)
+	outcomes, err := d.batch(ctx, importModes[mode], writes)
 	if err != nil {
 		return nil, err
 	}

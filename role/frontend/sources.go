@@ -11,6 +11,7 @@ import (
 	"trivet/service/auth"
 	"trivet/service/dirsync"
 	"trivet/store/syncstate"
+	"trivet/store/users"
 )
 
 // openSources makes the synchronisation with LDAP directories. It does not run yet.
@@ -57,14 +58,42 @@ func (d deployment) DirectorySync() cmdlet.DirectorySync { return d.sync }
 // update is an administrator's change of a user. The synchronisation is told when
 // it says whether the user may sign in.
 func (s *server) update(ctx context.Context, guid string, change func(*directory.User) error) (made directory.User, err error) {
-	err = s.sync.Decide(ctx, func() (_ directory.User, decided bool, err error) {
+	err = s.sync.Decide(ctx, func() (about []directory.User, err error) {
+		decided := false
 		made, err = s.store.Update(ctx, guid, func(u *directory.User) (err error) {
 			decided, err = says(u, change)
 			return err
 		})
-		return made, decided, err
+		if decided {
+			about = append(about, made)
+		}
+		return about, err
 	})
 	return made, err
+}
+
+// batch is update for many users.
+func (s *server) batch(ctx context.Context, mode users.BatchMode, list []users.Write) (out []users.Outcome, err error) {
+	decided := make([]bool, len(list))
+	for i := range list {
+		if change := list[i].Change; change != nil {
+			list[i].Change = func(u *directory.User) (err error) {
+				decided[i], err = says(u, change)
+				return err
+			}
+		}
+	}
+	err = s.sync.Decide(ctx, func() (about []directory.User, err error) {
+		out, err = s.store.Batch(ctx, mode, list)
+		refused := slices.ContainsFunc(out, func(o users.Outcome) bool { return o.Refused != nil })
+		for i := 0; i < len(out) && mode != users.Trial && !(refused && mode == users.AllOrNothing); i++ {
+			if decided[i] && out[i].Refused == nil {
+				about = append(about, out[i].User)
+			}
+		}
+		return about, err
+	})
+	return out, err
 }
 
 // says makes a change and reports whether it says itself that the user may, or may

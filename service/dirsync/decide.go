@@ -15,15 +15,22 @@ import (
 // synchronisation's to enable whom an administrator disabled, nor to make somebody
 // again whom an administrator deleted.
 
-// Decide runs a change of users that an administrator makes. It reports whom it
-// changed, and whether it said that the user may or may not sign in; then that
-// holds, whatever the directory says, until the directory disables the user anew.
-func (s *Service) Decide(ctx context.Context, change func() (u directory.User, decided bool, err error)) error {
+// Decide runs a change of users that an administrator makes. It returns about whom
+// the change says that they may or may not sign in: that holds, whatever the
+// directory says, until the directory disables them anew.
+func (s *Service) Decide(ctx context.Context, change func() (about []directory.User, err error)) error {
 	s.deciding.Lock()
 	defer s.deciding.Unlock()
-	u, decided, err := change()
-	if err != nil || !decided || u.Source == "" {
-		return err
+	about, err := change()
+	for i := 0; err == nil && i < len(about); i++ {
+		err = s.decided(ctx, &about[i])
+	}
+	return err
+}
+
+func (s *Service) decided(ctx context.Context, u *directory.User) error {
+	if u.Source == "" {
+		return nil
 	}
 	k, err := s.cfg.State.Get(ctx, u.Source, u.SourceID)
 	if err != nil || k.ID == "" || k.Disabled == "" {

@@ -114,7 +114,7 @@ func TestAdministratorsDecide(t *testing.T) {
 	s.modify("cora", "userAccountControl", "514")
 	s.sync()
 	// An administrator disables whom the synchronisation had disabled already.
-	if err := s.Decide(t.Context(), func() (directory.User, bool, error) { return s.user("cora"), true, nil }); err != nil {
+	if err := s.Decide(t.Context(), func() ([]directory.User, error) { return []directory.User{s.user("cora")}, nil }); err != nil {
 		t.Fatal(err)
 	}
 	s.modify("cora", "userAccountControl", "512")
