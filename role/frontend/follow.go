@@ -157,8 +157,12 @@ func (s *server) carry(ctx context.Context, x *group, cmd groupstate.Command) er
 	if !ok {
 		return nil
 	}
+	note := users.Rename{Old: rename.User, New: rename.To, RoutingGroup: x.id}
+	if err := s.renameContacts(ctx, note); err != nil {
+		return err
+	}
 	// Before anybody else gets the former address: the change must not be repeated then.
-	err = s.store.Renamed(ctx, users.Rename{Old: rename.User, New: rename.To, RoutingGroup: x.id})
+	err = s.store.Renamed(ctx, note)
 	if fault.Is(err, fault.NotFound) {
 		return nil
 	}

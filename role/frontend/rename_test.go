@@ -121,6 +121,73 @@ func TestRenamedUserKeepsTheContactList(t *testing.T) {
 	stop()
 }
 
+// admirer makes a user of another routing group who has ann as a contact, in a group
+// and under a name, and a colleague who has both addresses already.
+func admirer(t *testing.T, s *server, name string, contacts ...uc.UserURI) uc.UserURI {
+	t.Helper()
+	u, err := directoryUsers{s}.Create(t.Context(), directory.User{
+		SipAddress: uc.UserURI("sip:" + name + "@example.test"), UserPrincipalName: name + "@example.test", SamAccountName: name, DisplayName: name, Enabled: true,
+	}, "Long-enough-1-password")
+	if err != nil {
+		t.Fatal(err)
+	}
+	steps := []groupstate.Command{&groupstate.AddGroup{User: u.SipAddress, Delta: 1, Name: "Team"}}
+	for i, c := range contacts {
+		steps = append(steps, &groupstate.SetContact{User: u.SipAddress, Delta: uint32(2 + i), Max: 9,
+			Contact: groupstate.Contact{URI: string(c), Name: "Annie", Groups: groupstate.Groups(2), Subscribed: true}})
+	}
+	for _, cmd := range steps {
+		if _, err := s.groups.Propose(t.Context(), u.SipAddress, cmd); err != nil {
+			t.Fatal(err)
+		}
+	}
+	return u.SipAddress
+}
+
+// hasAnn checks that somebody's only contact is her under the address.
+func hasAnn(t *testing.T, s *server, owner, a uc.UserURI) {
+	t.Helper()
+	if err := s.groups.Read(t.Context(), owner, func(state *groupstate.State) {
+		list := state.User(owner).Contacts().Contacts
+		if len(list) != 1 || *list[0] != (groupstate.Contact{URI: string(a), Name: "Annie", Groups: groupstate.Groups(2), Subscribed: true}) {
+			t.Errorf("%s has %d contacts, the first %+v, want %s", owner, len(list), list[0], a)
+		}
+	}); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestContactListsOfOthersFollowARename(t *testing.T) {
+	t.Parallel()
+	data := t.TempDir()
+	s, stop := run(t, data)
+	u := withFriend(t, s)
+	one, both := admirer(t, s, "one", ann), admirer(t, s, "both", ann, annMay)
+	if _, err := (directoryUsers{s}).Update(t.Context(), u.GUID, callHer(annMay)); err != nil {
+		t.Fatal(err)
+	}
+	hasAnn(t, s, one, annMay)
+	hasAnn(t, s, both, annMay)
+	stop()
+
+	// a crash between the directory and the groups
+	store, err := users.OpenSQLite(t.Context(), data+"/users.db", users.Options{Groups: groupCount})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Update(t.Context(), u.GUID, callHer(ann)); err != nil {
+		t.Fatal(err)
+	}
+	if err := store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s, stop = run(t, data)
+	hasAnn(t, s, one, ann)
+	hasAnn(t, s, both, ann)
+	hasFriend(t, s, annMay, ann)
+	stop()
+}
+
 func TestUserWhoIsMetUnderBothAddresses(t *testing.T) {
 	t.Parallel()
 	s, stop := run(t, t.TempDir())
@@ -128,7 +195,7 @@ func TestUserWhoIsMetUnderBothAddresses(t *testing.T) {
 	x := s.groups.all[u.RoutingGroup-1]
 	enable := func(a uc.UserURI) {
 		t.Helper()
-		if err := s.carry(t.Context(), x, &groupstate.EnableUser{User: a, Now: s.groups.now() + 1000}); err != nil {
+		if _, err := x.propose(t.Context(), &groupstate.EnableUser{User: a, Now: s.groups.now() + 1000}); err != nil {
 			t.Fatal(err)
 		}
 	}
