@@ -129,7 +129,7 @@ func (s *Service) proof(ctx context.Context, u directory.User, password string) 
 	if err != nil || p.source == nil {
 		return p, err
 	}
-	if p.source.Name == u.Source && k.DN != "" && password != "" && k.Missing.IsZero() {
+	if p.source.Name == u.Source && k.DN != "" && password != "" {
 		p.dn, p.origin, p.password = k.DN, k.Origin, password
 		return p, nil
 	}

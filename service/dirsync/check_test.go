@@ -171,3 +171,23 @@ func TestReferralOfAWholeSearch(t *testing.T) {
 		}
 	}
 }
+
+func TestServersThatDoNotAnswerAreAskedLast(t *testing.T) {
+	d, now := newDoor(), time.Now()
+	all := []string{"a", "b", "c"}
+	for _, c := range []struct {
+		down  string
+		after time.Duration
+		want  []string
+	}{
+		{"", 0, all}, {"a", time.Second, []string{"b", "c", "a"}}, {"b", 2 * time.Second, []string{"c", "a", "b"}},
+		{"c", 3 * time.Second, []string{"a"}}, {"", time.Minute, all},
+	} {
+		if c.down != "" {
+			d.mark(c.down, now)
+		}
+		if got := d.order(all, now.Add(c.after)); !slices.Equal(got, c.want) {
+			t.Errorf("%s is down: %q", c.down, got)
+		}
+	}
+}

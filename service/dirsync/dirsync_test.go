@@ -331,3 +331,48 @@ func TestRunThatDies(t *testing.T) {
 		t.Errorf("the last run: %+v", st)
 	}
 }
+
+// meddling lets somebody act between the plan and its being applied.
+type meddling struct {
+	Directory
+	act func()
+}
+
+func (m *meddling) ListGroups(ctx context.Context, pattern string, limit int) ([]directory.Group, error) {
+	list, err := m.Directory.ListGroups(ctx, pattern, limit)
+	if act := m.act; act != nil {
+		m.act = nil
+		act()
+	}
+	return list, err
+}
+
+// TestAdministratorIsFaster: what is decided while a run is under way holds.
+func TestAdministratorIsFaster(t *testing.T) {
+	s := open(t, nil)
+	for _, name := range []string{"anna", "bert"} {
+		s.modify(name, "objectClass", "inetOrgPerson\nobjectClass: user")
+	}
+	s.sync()
+	set := func(name string, enabled bool) {
+		if err := s.Decide(t.Context(), func() ([]directory.User, error) {
+			u, err := s.store.Update(t.Context(), s.user(name).GUID, func(u *directory.User) error { u.Enabled = enabled; return nil })
+			return []directory.User{u}, err
+		}); err != nil {
+			t.Error(err)
+		}
+	}
+	m := &meddling{s.store, func() { set("anna", false) }}
+	s.cfg.Users = m
+	s.modify("anna", "userAccountControl", "514")
+	s.modify("bert", "userAccountControl", "514")
+	if st := s.sync(); st.Counts[dirsync.Disable] != 1 {
+		t.Errorf("an administrator disabled anna first: %+v", st.Counts)
+	}
+	m.act = func() { set("bert", false) }
+	s.modify("anna", "userAccountControl", "512")
+	s.modify("bert", "userAccountControl", "512")
+	if st := s.sync(); st.Counts[dirsync.Reactivate] != 0 || s.user("anna").Enabled || s.user("bert").Enabled {
+		t.Errorf("both were disabled by an administrator: %+v", st)
+	}
+}
