@@ -65,7 +65,10 @@ func (r *Run) dial(ctx context.Context, n int32) (*link, error) {
 	}
 	l := &link{socket: s, local: nc.LocalAddr().String()}
 	if r.cfg.TLS != nil {
-		l.tls = tls.Client(s, r.cfg.TLS)
+		conf := r.cfg.TLS.Clone()
+		l.log = &keyLog{}
+		conf.KeyLogWriter = l.log
+		l.tls = tls.Client(s, conf)
 		if err := l.tls.HandshakeContext(ctx); err != nil {
 			nc.Close()
 			return nil, err
@@ -143,6 +146,7 @@ func welcomed(e *endpoint, m *message, p pending) {
 	if !e.in.Swap(true) {
 		r.count.signedIn.Add(1)
 	}
+	e.link.settled = true
 	e.noteContact(m)
 	e.renewal(m)
 	r.agenda.add(todo{at: r.now() + r.scaled(keepAlive), what: alive, who: e.id, ref: e.life})

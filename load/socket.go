@@ -18,7 +18,8 @@ import (
 type socket struct {
 	net.Conn
 	raw syscall.RawConn
-	in  []byte // belongs to the reader
+	in  []byte // belongs to the reader, as does fed
+	fed counter
 
 	mu       sync.Mutex // guards the fields below
 	shaking  bool
@@ -81,12 +82,15 @@ func (s *socket) waits() bool {
 // Read is for crypto/tls.
 func (s *socket) Read(p []byte) (int, error) {
 	if s.waits() {
-		return s.Conn.Read(p)
+		n, err := s.Conn.Read(p)
+		s.fed.add(p[:n])
+		return n, err
 	}
 	if len(s.in) == 0 {
 		return 0, errAgain
 	}
 	n := copy(p, s.in)
+	s.fed.add(p[:n])
 	s.in = s.in[n:]
 	return n, nil
 }
@@ -157,11 +161,14 @@ func (s *socket) drain() {
 // link is a connection as the reader sees it: bytes in, whole messages out.
 type link struct {
 	*socket
-	tls   *tls.Conn // nil without TLS
-	local string    // address of our side
-	part  []byte    // the beginning of a message
-	err   error     // why reading ended
-	hung  atomic.Bool
+	tls     *tls.Conn // nil without TLS
+	log     *keyLog
+	rest    *records // reads in place of tls
+	settled bool     // signed in; belongs to the reader
+	local   string   // address of our side
+	part    []byte   // the beginning of a message
+	err     error    // why reading ended
+	hung    atomic.Bool
 }
 
 // hangUp ends the connection from any goroutine: the reader sees the end and
@@ -229,6 +236,9 @@ func (l *link) input(b []byte, take func(message) error) error {
 	if l.tls == nil {
 		return l.feed(b, take)
 	}
+	if l.rest != nil {
+		return l.rest.input(b, func(plain []byte) error { return l.feed(plain, take) })
+	}
 	l.in = b
 	defer func() { l.in = nil }() // an empty rest would keep the chunk
 	plain := chunks.Get().(*[chunkSize]byte)
@@ -241,12 +251,22 @@ func (l *link) input(b []byte, take func(message) error) error {
 			}
 		}
 		if err == error(errAgain) {
+			l.takeOver()
 			return nil
 		}
 		if err != nil {
 			return err
 		}
 	}
+}
+
+// takeOver has the records to come opened here, once the endpoint is signed in.
+func (l *link) takeOver() {
+	if l.log == nil || !l.settled || !l.fed.whole() {
+		return
+	}
+	l.rest = newRecords(l.tls.ConnectionState(), l.log.secret, l.fed.count)
+	l.log = nil
 }
 
 // feed cuts plain text into messages.
