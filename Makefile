@@ -53,7 +53,8 @@ fuzz:
 	  done; done
 
 bench:
-	@for duel in $$(bench/run --list); do bench/run $$duel || exit 1; done
+	@missed=; for duel in $$(bench/run --list); do bench/run $$duel || missed="$$missed $$duel"; done; \
+	[ -z "$$missed" ] || { echo "not reached:$$missed"; exit 1; }
 
 # Debian packages are installed when they are missing and we may.
 peers:

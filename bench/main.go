@@ -5,6 +5,7 @@ package main
 
 import (
 	"crypto/tls"
+	"errors"
 	"fmt"
 	"os"
 	"time"
@@ -12,23 +13,47 @@ import (
 
 // duel is one comparison. run returns the value that stands in the last line.
 type duel struct {
-	name, unit, goal string
-	run              func(lab) (float64, error)
+	name, unit string
+	goal       goal
+	run        func(lab) (float64, error)
 }
 
+// goal is what a value has to reach, or not to exceed.
+type goal struct {
+	least, most float64 // 0: no bound
+}
+
+func (g goal) met(v float64) bool {
+	return (g.least == 0 || v >= g.least) && (g.most == 0 || v <= g.most)
+}
+
+func (g goal) String() string {
+	if g.most != 0 {
+		return fmt.Sprintf("<=%g", g.most)
+	}
+	return fmt.Sprintf(">=%g", g.least)
+}
+
+// atLeast and atMost are the goals of duels.
+func atLeast(v float64) goal { return goal{least: v} }
+func atMost(v float64) goal  { return goal{most: v} }
+
+// errMissed is the end of a duel that ran well and missed its goal.
+var errMissed = errors.New("the goal is missed")
+
 var duels = []duel{
-	{"message-relay-tcp", "times kamailio per CPU second", ">=3", func(l lab) (float64, error) { return l.relayDuel(false) }},
-	{"message-relay-tls", "times kamailio per CPU second", ">=3", func(l lab) (float64, error) { return l.relayDuel(true) }},
-	{"presence-fanout-50", "times kamailio with its database, notifications per CPU second", ">=3", func(l lab) (float64, error) { return l.presenceDuel(fanOut{20, 50}) }},
-	{"presence-fanout-500", "times kamailio with its database, notifications per CPU second", ">=3", func(l lab) (float64, error) { return l.presenceDuel(fanOut{2, 500}) }},
-	{"registrations", "times kamailio with write-through per CPU second", ">=1", lab.registrationDuel},
-	{"message-xmpp", "times the better of prosody and ejabberd per CPU second", ">=1", lab.xmppMessages},
-	{"signin-xmpp", "times the better of prosody and ejabberd per CPU second", ">=1", lab.xmppSignIns},
-	{"storm-full", "sign-ins per second with whole TLS handshakes", ">=150", func(l lab) (float64, error) { return l.stormDuel(storm{rates: []float64{150, 250}}) }},
-	{"storm-resumed", "sign-ins per second with resumed TLS sessions", ">=500", func(l lab) (float64, error) {
+	{"message-relay-tcp", "times kamailio per CPU second", atLeast(3), func(l lab) (float64, error) { return l.relayDuel(false) }},
+	{"message-relay-tls", "times kamailio per CPU second", atLeast(3), func(l lab) (float64, error) { return l.relayDuel(true) }},
+	{"presence-fanout-50", "times kamailio with its database, notifications per CPU second", atLeast(3), func(l lab) (float64, error) { return l.presenceDuel(fanOut{20, 50}) }},
+	{"presence-fanout-500", "times kamailio with its database, notifications per CPU second", atLeast(3), func(l lab) (float64, error) { return l.presenceDuel(fanOut{2, 500}) }},
+	{"registrations", "times kamailio with write-through per CPU second", atLeast(1), lab.registrationDuel},
+	{"message-xmpp", "times the better of prosody and ejabberd per CPU second", atLeast(1), lab.xmppMessages},
+	{"signin-xmpp", "times the better of prosody and ejabberd per CPU second", atLeast(1), lab.xmppSignIns},
+	{"storm-full", "sign-ins per second with whole TLS handshakes", atLeast(150), func(l lab) (float64, error) { return l.stormDuel(storm{rates: []float64{150, 250}}) }},
+	{"storm-resumed", "sign-ins per second with resumed TLS sessions", atLeast(500), func(l lab) (float64, error) {
 		return l.stormDuel(storm{cache: tls.NewLRUClientSessionCache(64), rates: []float64{250, 500}})
 	}},
-	{"idle-tls", "KiB per signed-in TLS client", "<=40", func(l lab) (float64, error) { return l.idleDuel(20000) }},
+	{"idle-tls", "KiB per signed-in TLS client", atMost(40), func(l lab) (float64, error) { return l.idleDuel(20000) }},
 }
 
 func main() {
@@ -74,6 +99,9 @@ func perform(d duel) error {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("ratio %s %.2f goal %s (%s)\n", d.name, v, d.goal, d.unit)
+	fmt.Printf("ratio %s %.2f goal %v (%s)\n", d.name, v, d.goal, d.unit)
+	if !d.goal.met(v) {
+		return errMissed
+	}
 	return nil
 }
