@@ -2,9 +2,10 @@ package central
 
 import (
 	"context"
-	"database/sql"
 	"strings"
 	"time"
+
+	"trivet/kit/sqlite"
 )
 
 // key is a document's name as it is compared.
@@ -55,19 +56,7 @@ func (s *SQLite) History(ctx context.Context, kind, identity string, limit int) 
 	return query(ctx, s.db, "central.History", scanChange, selectChange+` WHERE key = ? ORDER BY version DESC LIMIT ?`, key(kind, identity), limit)
 }
 
-func query[T any](ctx context.Context, db *sql.DB, op string, scan func(func(...any) error) (T, error), text string, args ...any) ([]T, error) {
-	rows, err := db.QueryContext(ctx, text, args...)
-	if err != nil {
-		return nil, unavailable(op, err)
-	}
-	defer rows.Close()
-	var list []T
-	for rows.Next() {
-		v, err := scan(rows.Scan)
-		if err != nil {
-			return nil, unavailable(op, err)
-		}
-		list = append(list, v)
-	}
-	return list, unavailable(op, rows.Err())
+func query[T any](ctx context.Context, db sqlite.Querier, op string, scan sqlite.Scanner[T], text string, args ...any) ([]T, error) {
+	list, err := sqlite.List(ctx, db, scan, text, args...)
+	return list, unavailable(op, err)
 }

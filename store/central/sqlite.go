@@ -4,18 +4,10 @@ import (
 	"context"
 	"database/sql"
 	"embed"
-	"errors"
-	"io/fs"
-	"net/url"
-	"os"
-	"path/filepath"
 	"sync"
 
-	"github.com/pressly/goose/v3"
-	_ "modernc.org/sqlite" // the driver
-
-	"trivet/fault"
 	"trivet/kit/clock"
+	"trivet/kit/sqlite"
 )
 
 //go:embed migrations/sqlite/*.sql
@@ -37,48 +29,14 @@ var _ Store = (*SQLite)(nil)
 // OpenSQLite opens or creates the database file and migrates it forward. A file
 // of a newer release is refused. A nil clock is clock.Real.
 func OpenSQLite(ctx context.Context, path string, c clock.Clock) (*SQLite, error) {
-	const op = "central.OpenSQLite"
 	if c == nil {
 		c = clock.Real{}
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, unavailable(op, err)
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
+	db, err := sqlite.Open(ctx, path, migrations)
 	if err != nil {
-		return nil, unavailable(op, err)
-	}
-	f.Close()
-	q := url.Values{"_pragma": {"journal_mode(wal)", "synchronous(full)", "busy_timeout(5000)", "foreign_keys(1)"}, "_txlock": {"immediate"}}
-	db, err := sql.Open("sqlite", (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String())
-	if err != nil {
-		return nil, unavailable(op, err)
-	}
-	db.SetMaxOpenConns(1)
-	if err := migrate(ctx, db); err != nil {
-		return nil, errors.Join(unavailable(op, err), db.Close())
+		return nil, unavailable("central.OpenSQLite", err)
 	}
 	return &SQLite{clock: c, db: db}, nil
-}
-
-func migrate(ctx context.Context, db *sql.DB) error {
-	dir, err := fs.Sub(migrations, "migrations/sqlite")
-	if err != nil {
-		return err
-	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, dir)
-	if err != nil {
-		return err
-	}
-	have, err := p.GetDBVersion(ctx)
-	if err != nil {
-		return err
-	}
-	if sources := p.ListSources(); have > sources[len(sources)-1].Version {
-		return errors.New("the database was written by a newer release; run that release, or restore the copy made before the upgrade")
-	}
-	_, err = p.Up(ctx)
-	return err
 }
 
 // OnChange implements Store.
@@ -100,12 +58,5 @@ func (s *SQLite) Close() error {
 // unavailable turns an error of the database into a fault; nil stays nil and a
 // fault stays what it is.
 func unavailable(op string, err error) error {
-	var f *fault.Error
-	if err == nil || errors.As(err, &f) {
-		return err
-	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return fault.New(fault.Timeout, op, "the configuration database was not reached in time").Because(err)
-	}
-	return fault.New(fault.Unavailable, op, "the configuration database does not answer").Because(err)
+	return sqlite.Fault(op, "the configuration database", err)
 }

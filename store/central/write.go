@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"trivet/fault"
+	"trivet/kit/sqlite"
 )
 
 const opChange = "central.Change"
@@ -86,15 +87,5 @@ func text(content []byte) any {
 
 // inTx runs f in a transaction and commits; the caller holds mu.
 func (s *SQLite) inTx(ctx context.Context, f func(*sql.Tx) error) error {
-	tx, err := s.db.BeginTx(ctx, nil)
-	if err != nil {
-		return unavailable(opChange, err)
-	}
-	if err := f(tx); err != nil {
-		if undo := tx.Rollback(); undo != nil && !errors.Is(undo, sql.ErrTxDone) {
-			err = errors.Join(err, undo)
-		}
-		return unavailable(opChange, err)
-	}
-	return unavailable(opChange, tx.Commit())
+	return unavailable(opChange, sqlite.InTx(ctx, s.db, f))
 }

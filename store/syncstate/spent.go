@@ -6,6 +6,7 @@ import (
 	"errors"
 	"time"
 
+	"trivet/kit/sqlite"
 	"trivet/rule/dirsync"
 )
 
@@ -15,17 +16,17 @@ const keep = 31 * 24 * time.Hour
 // Spend notes how many actions of a kind were applied without approval.
 func (s *Store) Spend(ctx context.Context, source string, at time.Time, kind dirsync.Kind, number int) error {
 	const op = "syncstate.Spend"
-	if _, err := s.db.ExecContext(ctx, "DELETE FROM spent WHERE at < ?", millis(at.Add(-keep))); err != nil {
+	if _, err := s.db.ExecContext(ctx, "DELETE FROM spent WHERE at < ?", sqlite.Millis(at.Add(-keep))); err != nil {
 		return unavailable(op, err)
 	}
-	_, err := s.db.ExecContext(ctx, "INSERT INTO spent (source, at, kind, number) VALUES (?, ?, ?, ?)", source, millis(at), kind, number)
+	_, err := s.db.ExecContext(ctx, "INSERT INTO spent (source, at, kind, number) VALUES (?, ?, ?, ?)", source, sqlite.Millis(at), kind, number)
 	return unavailable(op, err)
 }
 
 // Spent adds up what was noted after since.
 func (s *Store) Spent(ctx context.Context, source string, since time.Time) (sum dirsync.Counts, err error) {
 	const op = "syncstate.Spent"
-	rows, err := s.db.QueryContext(ctx, "SELECT kind, sum(number) FROM spent WHERE source = ? AND at > ? GROUP BY kind", source, millis(since))
+	rows, err := s.db.QueryContext(ctx, "SELECT kind, sum(number) FROM spent WHERE source = ? AND at > ? GROUP BY kind", source, sqlite.Millis(since))
 	if err != nil {
 		return sum, unavailable(op, err)
 	}

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"trivet/fault"
+	"trivet/kit/sqlite"
 	"trivet/uc"
 )
 
@@ -18,7 +19,7 @@ func scanCertificate(from func(...any) error) (Certificate, error) {
 	var device string
 	var issued, expires, revoked int64
 	err := from(&c.Serial, &c.GUID, &device, &c.KeyHash, &issued, &expires, &revoked)
-	c.Device, c.Issued, c.Expires, c.Revoked = uc.EndpointID(device), instant(issued), instant(expires), instant(revoked)
+	c.Device, c.Issued, c.Expires, c.Revoked = uc.EndpointID(device), sqlite.Instant(issued), sqlite.Instant(expires), sqlite.Instant(revoked)
 	return c, err
 }
 
@@ -39,7 +40,7 @@ func (s *SQLite) AddCertificate(ctx context.Context, c Certificate) error {
 			return err
 		}
 		_, err = tx.ExecContext(ctx, "INSERT INTO client_certificates (serial, guid, device, key_hash, issued, expires, revoked) VALUES (?, ?, ?, ?, ?, ?, ?)",
-			fold(c.Serial), u.GUID, string(c.Device), c.KeyHash, millis(c.Issued), millis(c.Expires), millis(c.Revoked))
+			fold(c.Serial), u.GUID, string(c.Device), c.KeyHash, sqlite.Millis(c.Issued), sqlite.Millis(c.Expires), sqlite.Millis(c.Revoked))
 		if column, ok := taken(err); ok {
 			return exists(op, column, c.Serial)
 		}
@@ -76,24 +77,8 @@ func (s *SQLite) CertificateByKey(ctx context.Context, keyHash []byte) (Certific
 // Certificates implements Store.
 func (s *SQLite) Certificates(ctx context.Context, guid string) ([]Certificate, error) {
 	const op = "users.Certificates"
-	list, err := certificates(s.readers.QueryContext(ctx, selectCertificate+" WHERE guid = ? ORDER BY issued DESC, serial", fold(guid)))
+	list, err := sqlite.List(ctx, s.readers, scanCertificate, selectCertificate+" WHERE guid = ? ORDER BY issued DESC, serial", fold(guid))
 	return list, unavailable(op, err)
-}
-
-func certificates(rows *sql.Rows, err error) ([]Certificate, error) {
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []Certificate
-	for rows.Next() {
-		c, err := scanCertificate(rows.Scan)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, c)
-	}
-	return list, rows.Err()
 }
 
 // Revoke implements Store.
@@ -107,7 +92,7 @@ func (s *SQLite) Revoke(ctx context.Context, guid, serial string) ([]Certificate
 		if _, err := scan(tx.QueryRowContext(ctx, selectUser+" WHERE guid = ?", fold(guid)).Scan); err != nil {
 			return found(op, guid, err)
 		}
-		list, err := certificates(tx.QueryContext(ctx, selectCertificate+" WHERE guid = ? AND (serial = ? OR ? = '') ORDER BY issued DESC, serial", fold(guid), fold(serial), serial))
+		list, err := sqlite.List(ctx, tx, scanCertificate, selectCertificate+" WHERE guid = ? AND (serial = ? OR ? = '') ORDER BY issued DESC, serial", fold(guid), fold(serial), serial)
 		if err != nil {
 			return unavailable(op, err)
 		}
@@ -121,7 +106,7 @@ func (s *SQLite) Revoke(ctx context.Context, guid, serial string) ([]Certificate
 			}
 		}
 		_, err = tx.ExecContext(ctx, "UPDATE client_certificates SET revoked = ? WHERE guid = ? AND (serial = ? OR ? = '') AND revoked = 0",
-			millis(now), fold(guid), fold(serial), serial)
+			sqlite.Millis(now), fold(guid), fold(serial), serial)
 		return unavailable(op, err)
 	})
 	if err != nil || len(revoked) == 0 {
@@ -140,7 +125,7 @@ func (s *SQLite) PurgeCertificates(ctx context.Context, t time.Time) (int, error
 	defer s.mu.Unlock()
 	var n int64
 	err := s.inTx(ctx, op, func(tx *sql.Tx) error {
-		r, err := tx.ExecContext(ctx, "DELETE FROM client_certificates WHERE expires < ?", millis(t))
+		r, err := tx.ExecContext(ctx, "DELETE FROM client_certificates WHERE expires < ?", sqlite.Millis(t))
 		if err == nil {
 			n, err = r.RowsAffected()
 		}

@@ -3,9 +3,9 @@ package users
 import (
 	"database/sql"
 	"strings"
-	"time"
 
 	"trivet/fault"
+	"trivet/kit/sqlite"
 )
 
 // column is one column of the table users and where its value lies.
@@ -132,27 +132,13 @@ func (r *row) unpack() User {
 	if r.proxies != "" {
 		u.ProxyAddresses = strings.Split(r.proxies, "\n")
 	}
-	u.WhenCreated, u.WhenChanged = instant(r.created), instant(r.changed)
+	u.WhenCreated, u.WhenChanged = sqlite.Instant(r.created), sqlite.Instant(r.changed)
 	return u
 }
 
 func fold(s string) string { return strings.ToLower(s) }
 
 func orNull(s string) sql.NullString { return sql.NullString{String: s, Valid: s != ""} }
-
-func instant(ms int64) time.Time {
-	if ms == 0 {
-		return time.Time{}
-	}
-	return time.UnixMilli(ms).UTC()
-}
-
-func millis(t time.Time) int64 {
-	if t.IsZero() {
-		return 0
-	}
-	return t.UnixMilli()
-}
 
 // constraintColumn takes the column out of "… UNIQUE constraint failed:
 // users.sam_key (2067)".

@@ -9,6 +9,7 @@ import (
 	"github.com/google/uuid"
 
 	"trivet/fault"
+	"trivet/kit/sqlite"
 	"trivet/rule/directory"
 )
 
@@ -61,25 +62,12 @@ func scanGroup(from func(...any) error) (Group, error) {
 	var sip sql.NullString
 	var created, changed int64
 	err := from(&g.GUID, &g.Mail, &sip, &g.DisplayName, &g.Description, &g.MailNickname, &g.HideFromAddressLists, &g.Source, &g.SourceID, &created, &changed)
-	g.SipAddress, g.WhenCreated, g.WhenChanged = uri(sip), instant(created), instant(changed)
+	g.SipAddress, g.WhenCreated, g.WhenChanged = uri(sip), sqlite.Instant(created), sqlite.Instant(changed)
 	return g, err
 }
 
-func queryGroups(ctx context.Context, db querier, text string, args ...any) ([]Group, error) {
-	rows, err := db.QueryContext(ctx, text, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []Group
-	for rows.Next() {
-		g, err := scanGroup(rows.Scan)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, g)
-	}
-	return list, rows.Err()
+func queryGroups(ctx context.Context, db sqlite.Querier, text string, args ...any) ([]Group, error) {
+	return sqlite.List(ctx, db, scanGroup, text, args...)
 }
 
 // foundGroup maps the errors of a lookup of one group.
@@ -150,26 +138,14 @@ func (s *SQLite) FindGroup(ctx context.Context, identity string) (Group, error) 
 
 // ListGroups implements Groups.
 func (s *SQLite) ListGroups(ctx context.Context, pattern string, limit int) ([]Group, error) {
-	const op = "users.ListGroups"
-	rows, err := s.readers.QueryContext(ctx, selectGroup+" ORDER BY display_key, guid")
-	if err != nil {
-		return nil, unavailable(op, err)
-	}
-	defer rows.Close()
 	var list []Group
-	for rows.Next() {
-		g, err := scanGroup(rows.Scan)
-		if err != nil {
-			return nil, unavailable(op, err)
+	err := sqlite.Each(ctx, s.readers, scanGroup, func(g Group) bool {
+		if groupFits(&g, pattern) {
+			list = append(list, g)
 		}
-		if !groupFits(&g, pattern) {
-			continue
-		}
-		if list = append(list, g); limit > 0 && len(list) == limit {
-			return list, nil
-		}
-	}
-	return list, unavailable(op, rows.Err())
+		return limit <= 0 || len(list) < limit
+	}, selectGroup+" ORDER BY display_key, guid")
+	return list, unavailable("users.ListGroups", err)
 }
 
 func groupFits(g *Group, pattern string) bool {
@@ -205,7 +181,7 @@ func (s *SQLite) CreateGroup(ctx context.Context, g Group, members ...directory.
 		_, err := tx.ExecContext(ctx, `INSERT INTO groups (guid, mail, mail_key, sip_address, display_name, display_key, description, mail_nickname, alias_key,
 			hidden, source, source_id, when_created, when_changed) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
 			g.GUID, g.Mail, fold(g.Mail), orNull(string(g.SipAddress)), g.DisplayName, fold(g.DisplayName), g.Description, g.MailNickname, fold(g.MailNickname),
-			g.HideFromAddressLists, g.Source, g.SourceID, millis(g.WhenCreated), millis(g.WhenChanged))
+			g.HideFromAddressLists, g.Source, g.SourceID, sqlite.Millis(g.WhenCreated), sqlite.Millis(g.WhenChanged))
 		if err != nil {
 			return groupConflict(op, &g, err)
 		}
@@ -291,7 +267,7 @@ func (s *SQLite) UpdateGroup(ctx context.Context, guid string, change func(*Grou
 		_, err = tx.ExecContext(ctx, `UPDATE groups SET mail = ?, mail_key = ?, sip_address = ?, display_name = ?, display_key = ?, description = ?, mail_nickname = ?,
 			alias_key = ?, hidden = ?, source = ?, source_id = ?, when_changed = ? WHERE guid = ?`,
 			after.Mail, fold(after.Mail), orNull(string(after.SipAddress)), after.DisplayName, fold(after.DisplayName), after.Description, after.MailNickname,
-			fold(after.MailNickname), after.HideFromAddressLists, after.Source, after.SourceID, millis(after.WhenChanged), after.GUID)
+			fold(after.MailNickname), after.HideFromAddressLists, after.Source, after.SourceID, sqlite.Millis(after.WhenChanged), after.GUID)
 		if err != nil {
 			return groupConflict(op, &after, err)
 		}
@@ -316,7 +292,7 @@ func (s *SQLite) DeleteGroup(ctx context.Context, guid string) error {
 		if err != nil {
 			return err
 		}
-		_, left := tx.ExecContext(ctx, "UPDATE groups SET when_changed = ? WHERE guid IN (SELECT group_guid FROM members WHERE member_guid = ?)", millis(s.now()), g.GUID)
+		_, left := tx.ExecContext(ctx, "UPDATE groups SET when_changed = ? WHERE guid IN (SELECT group_guid FROM members WHERE member_guid = ?)", sqlite.Millis(s.now()), g.GUID)
 		_, words := tx.ExecContext(ctx, "DELETE FROM group_words WHERE rowid = (SELECT id FROM groups WHERE guid = ?)", g.GUID)
 		if err := errors.Join(left, words, s.noteGone(ctx, tx, g.GUID, g.SipAddress, g.Mail, true)); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"trivet/fault"
+	"trivet/kit/sqlite"
 	"trivet/rule/directory"
 )
 
@@ -67,7 +68,7 @@ func (s *SQLite) changeMembers(ctx context.Context, op, guid string, f func(tx *
 		if n, err = f(tx, &g); err != nil || n == 0 {
 			return err
 		}
-		_, err = tx.ExecContext(ctx, "UPDATE groups SET when_changed = ? WHERE guid = ?", millis(s.now()), g.GUID)
+		_, err = tx.ExecContext(ctx, "UPDATE groups SET when_changed = ? WHERE guid = ?", sqlite.Millis(s.now()), g.GUID)
 		return err
 	})
 	if err != nil {

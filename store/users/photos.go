@@ -6,6 +6,7 @@ import (
 	"errors"
 
 	"trivet/fault"
+	"trivet/kit/sqlite"
 	"trivet/rule/directory"
 )
 
@@ -29,7 +30,7 @@ func (s *SQLite) Photo(ctx context.Context, guid string) (Photo, error) {
 	var p Photo
 	var changed int64
 	err := s.readers.QueryRowContext(ctx, "SELECT type, data, hash, changed FROM photos WHERE guid = ?", fold(guid)).Scan(&p.Type, &p.Data, &p.Hash, &changed)
-	p.WhenChanged = instant(changed)
+	p.WhenChanged = sqlite.Instant(changed)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Photo{}, noPhoto(op)
 	}
@@ -50,7 +51,7 @@ func (s *SQLite) SetPhoto(ctx context.Context, guid string, data []byte) (Photo,
 	_, err = s.edit(ctx, op, guid, func(tx *sql.Tx, u *User) error {
 		u.PhotoHash, p.WhenChanged = p.Hash, u.WhenChanged
 		_, err := tx.ExecContext(ctx, "INSERT OR REPLACE INTO photos (guid, type, data, hash, changed) VALUES (?, ?, ?, ?, ?)",
-			u.GUID, p.Type, p.Data, p.Hash, millis(p.WhenChanged))
+			u.GUID, p.Type, p.Data, p.Hash, sqlite.Millis(p.WhenChanged))
 		return unavailable(op, err)
 	})
 	return p, err

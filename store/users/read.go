@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"trivet/fault"
+	"trivet/kit/sqlite"
 	"trivet/rule/directory"
 	"trivet/uc"
 )
@@ -122,50 +123,20 @@ func nullable(s string) any {
 	return s
 }
 
-// querier is a pool of readers or a transaction.
-type querier interface {
-	QueryContext(ctx context.Context, text string, args ...any) (*sql.Rows, error)
-}
-
-func query(ctx context.Context, db querier, text string, args ...any) ([]User, error) {
-	rows, err := db.QueryContext(ctx, text, args...)
-	if err != nil {
-		return nil, err
-	}
-	defer rows.Close()
-	var list []User
-	for rows.Next() {
-		u, err := scan(rows.Scan)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, u)
-	}
-	return list, rows.Err()
+func query(ctx context.Context, db sqlite.Querier, text string, args ...any) ([]User, error) {
+	return sqlite.List(ctx, db, scan, text, args...)
 }
 
 // List implements Store.
 func (s *SQLite) List(ctx context.Context, q Query) ([]User, error) {
-	const op = "users.List"
-	rows, err := s.readers.QueryContext(ctx, selectUser+" ORDER BY display_key, guid")
-	if err != nil {
-		return nil, unavailable(op, err)
-	}
-	defer rows.Close()
 	var list []User
-	for rows.Next() {
-		u, err := scan(rows.Scan)
-		if err != nil {
-			return nil, unavailable(op, err)
+	err := sqlite.Each(ctx, s.readers, scan, func(u User) bool {
+		if q.selects(&u) {
+			list = append(list, u)
 		}
-		if !q.selects(&u) {
-			continue
-		}
-		if list = append(list, u); q.Limit > 0 && len(list) == q.Limit {
-			return list, nil
-		}
-	}
-	return list, unavailable(op, rows.Err())
+		return q.Limit <= 0 || len(list) < q.Limit
+	}, selectUser+" ORDER BY display_key, guid")
+	return list, unavailable("users.List", err)
 }
 
 func (q Query) selects(u *User) bool {
@@ -186,6 +157,6 @@ func (s *SQLite) Secrets(ctx context.Context, guid string) (Secrets, error) {
 	var c Secrets
 	var changed int64
 	err := s.secrets.QueryRowContext(ctx, fold(guid)).Scan(&c.Argon2id, &c.NTHash, &c.HA1SHA256, &c.HA1MD5, &changed)
-	c.Changed = instant(changed)
+	c.Changed = sqlite.Instant(changed)
 	return c, found("users.Secrets", guid, err)
 }

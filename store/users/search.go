@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"trivet/fault"
+	"trivet/kit/sqlite"
 	"trivet/rule/directory"
 	"trivet/uc"
 )
@@ -194,7 +195,7 @@ func (s *SQLite) ChangedSince(ctx context.Context, t time.Time) (c directory.Cha
 		return c, unavailable(op, err)
 	}
 	defer tx.Rollback()
-	since := millis(t)
+	since := sqlite.Millis(t)
 	if c.Users, err = query(ctx, tx, selectUser+" WHERE when_changed >= ? ORDER BY display_key, guid", since); err != nil {
 		return c, unavailable(op, err)
 	}
@@ -212,7 +213,7 @@ func (s *SQLite) ChangedSince(ctx context.Context, t time.Time) (c directory.Cha
 		if err := rows.Scan(&g.GUID, &g.SipAddress, &g.Mail, &g.Group, &at); err != nil {
 			return c, unavailable(op, err)
 		}
-		g.When = instant(at)
+		g.When = sqlite.Instant(at)
 		c.Gone = append(c.Gone, g)
 	}
 	return c, unavailable(op, rows.Err())
@@ -221,9 +222,9 @@ func (s *SQLite) ChangedSince(ctx context.Context, t time.Time) (c directory.Cha
 // noteGone remembers a deletion and forgets old ones.
 func (s *SQLite) noteGone(ctx context.Context, tx *sql.Tx, guid string, a uc.UserURI, mail string, group bool) error {
 	now := s.clock.Now()
-	if _, err := tx.ExecContext(ctx, "DELETE FROM gone WHERE at < ?", millis(now.Add(-keepGone))); err != nil {
+	if _, err := tx.ExecContext(ctx, "DELETE FROM gone WHERE at < ?", sqlite.Millis(now.Add(-keepGone))); err != nil {
 		return err
 	}
-	_, err := tx.ExecContext(ctx, "INSERT INTO gone (guid, sip_address, mail, is_group, at) VALUES (?, ?, ?, ?, ?)", guid, string(a), mail, group, millis(now))
+	_, err := tx.ExecContext(ctx, "INSERT INTO gone (guid, sip_address, mail, is_group, at) VALUES (?, ?, ?, ?, ?)", guid, string(a), mail, group, sqlite.Millis(now))
 	return err
 }

@@ -5,19 +5,14 @@ import (
 	"database/sql"
 	"embed"
 	"errors"
-	"io/fs"
-	"net/url"
-	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 
-	"github.com/pressly/goose/v3"
-	"modernc.org/sqlite"
+	driver "modernc.org/sqlite"
 	sqlite3 "modernc.org/sqlite/lib"
 
-	"trivet/fault"
 	"trivet/kit/clock"
+	"trivet/kit/sqlite"
 	"trivet/uc"
 )
 
@@ -60,14 +55,6 @@ func OpenSQLite(ctx context.Context, path string, o Options) (*SQLite, error) {
 	if o.Groups == 0 {
 		o.Groups = 8
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
-		return nil, unavailable(op, err)
-	}
-	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600) // credentials: the owner's alone from the first byte
-	if err != nil {
-		return nil, unavailable(op, err)
-	}
-	f.Close()
 	s := &SQLite{clock: o.Clock, load: make([]int, o.Groups)}
 	if err := s.open(ctx, path); err != nil {
 		s.Close()
@@ -77,21 +64,15 @@ func OpenSQLite(ctx context.Context, path string, o Options) (*SQLite, error) {
 }
 
 func (s *SQLite) open(ctx context.Context, path string) (err error) {
-	if s.writer, err = sql.Open("sqlite", source(path, "journal_mode(wal)", "synchronous(full)")+"&_txlock=immediate"); err != nil {
-		return err
-	}
-	s.writer.SetMaxOpenConns(1)
-	if err := migrate(ctx, s.writer); err != nil {
+	if s.writer, err = sqlite.Open(ctx, path, migrations); err != nil {
 		return err
 	}
 	if err := s.indexAll(ctx); err != nil {
 		return err
 	}
-	if s.readers, err = sql.Open("sqlite", source(path, "query_only(1)")); err != nil {
+	if s.readers, err = sqlite.Readers(path, 4); err != nil {
 		return err
 	}
-	s.readers.SetMaxOpenConns(4)
-	s.readers.SetMaxIdleConns(4)
 	for _, p := range []struct {
 		at   **sql.Stmt
 		text string
@@ -107,32 +88,6 @@ func (s *SQLite) open(ctx context.Context, path string) (err error) {
 		}
 	}
 	return s.countGroups(ctx)
-}
-
-// source is a data source name with our settings of a connection.
-func source(path string, pragmas ...string) string {
-	q := url.Values{"_pragma": append(pragmas, "busy_timeout(5000)", "foreign_keys(1)", "cache_size(-8000)")}
-	return (&url.URL{Scheme: "file", Opaque: (&url.URL{Path: path}).EscapedPath(), RawQuery: q.Encode()}).String()
-}
-
-func migrate(ctx context.Context, db *sql.DB) error {
-	dir, err := fs.Sub(migrations, "migrations/sqlite")
-	if err != nil {
-		return err
-	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, dir)
-	if err != nil {
-		return err
-	}
-	have, err := p.GetDBVersion(ctx)
-	if err != nil {
-		return err
-	}
-	if sources := p.ListSources(); have > sources[len(sources)-1].Version {
-		return errors.New("the database was written by a newer release; run that release, or restore the copy made before the upgrade")
-	}
-	_, err = p.Up(ctx)
-	return err
 }
 
 func (s *SQLite) countGroups(ctx context.Context) error {
@@ -200,35 +155,16 @@ func (s *SQLite) Close() error {
 
 // inTx runs f in the writer's transaction and commits; the caller holds mu.
 func (s *SQLite) inTx(ctx context.Context, op string, f func(tx *sql.Tx) error) error {
-	tx, err := s.writer.BeginTx(ctx, nil)
-	if err != nil {
-		return unavailable(op, err)
-	}
-	if err := f(tx); err != nil {
-		if undo := tx.Rollback(); undo != nil && !errors.Is(undo, sql.ErrTxDone) {
-			err = errors.Join(err, undo)
-		}
-		return err
-	}
-	return unavailable(op, tx.Commit())
+	return unavailable(op, sqlite.InTx(ctx, s.writer, f))
 }
 
 // unavailable turns an error of the database into a fault; nil stays nil and a
 // fault stays what it is.
-func unavailable(op string, err error) error {
-	var f *fault.Error
-	if err == nil || errors.As(err, &f) {
-		return err
-	}
-	if errors.Is(err, context.Canceled) || errors.Is(err, context.DeadlineExceeded) {
-		return fault.New(fault.Timeout, op, "the directory database was not reached in time").Because(err)
-	}
-	return fault.New(fault.Unavailable, op, "the directory database does not answer").Because(err)
-}
+func unavailable(op string, err error) error { return sqlite.Fault(op, "the directory database", err) }
 
 // taken returns the column that a failed insert or update found taken.
 func taken(err error) (column string, ok bool) {
-	var e *sqlite.Error
+	var e *driver.Error
 	if !errors.As(err, &e) || e.Code() != sqlite3.SQLITE_CONSTRAINT_UNIQUE && e.Code() != sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY {
 		return "", false
 	}

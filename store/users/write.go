@@ -10,6 +10,7 @@ import (
 	"github.com/google/uuid"
 
 	"trivet/fault"
+	"trivet/kit/sqlite"
 	"trivet/rule/directory"
 )
 
@@ -222,7 +223,7 @@ func (s *SQLite) Delete(ctx context.Context, guid string) error {
 			return nil, found(op, guid, err)
 		}
 		followers, err := s.reports(ctx, tx, managerKey(&u), "")
-		_, left := tx.ExecContext(ctx, "UPDATE groups SET when_changed = ? WHERE guid IN (SELECT group_guid FROM members WHERE user_guid = ?)", millis(s.now()), u.GUID)
+		_, left := tx.ExecContext(ctx, "UPDATE groups SET when_changed = ? WHERE guid IN (SELECT group_guid FROM members WHERE user_guid = ?)", sqlite.Millis(s.now()), u.GUID)
 		if err := errors.Join(err, left, forgetUser(ctx, tx, u.GUID), s.noteGone(ctx, tx, u.GUID, u.SipAddress, u.WindowsEmailAddress, false)); err != nil {
 			return nil, err
 		}
