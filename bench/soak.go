@@ -74,7 +74,7 @@ var watched = []struct {
 	{"heap in use", "MB", 1e6, 0.1, 10e6, func(s load.Sample) float64 { return float64(s.Heap) }},
 	{"goroutines", "", 1, 0.05, 20, func(s load.Sample) float64 { return float64(s.Goroutines) }},
 	{"open descriptors", "", 1, 0.05, 20, func(s load.Sample) float64 { return float64(s.Descriptors) }},
-	{"data folder", "MB", 1e6, 0.2, 64e6, func(s load.Sample) float64 { return float64(s.Disk) }},
+	{"data folder", "MB", 1e6, 0.2, 16e6, func(s load.Sample) float64 { return float64(s.Disk) }},
 }
 
 // verdict prints a line for each value after a third of the time.

@@ -23,6 +23,7 @@ type endpoint struct {
 	proof  *association
 	asked  bool          // a challenge was answered and the answer is on its way
 	began  time.Duration // when the sign-in under way was to begin
+	visits int           // sessions so far
 	steps  int           // requests after sign-in that are still open
 	leave  bool          // signing out
 	wait   time.Duration

@@ -131,10 +131,10 @@ func (r *Run) jittered(d time.Duration) time.Duration {
 	return d + time.Duration(mrand.Int64N(int64(d)/2+1))
 }
 
-// sessionOf is how long the first session of an endpoint lasts.
+// sessionOf is how long the session of an endpoint that begins lasts.
 func (r *Run) sessionOf(e *endpoint) time.Duration {
 	d := r.scaled(r.cfg.Session)
-	if r.cfg.Stagger {
+	if e.visits++; r.cfg.Stagger && e.visits == 1 {
 		return max(r.schedule.Begin(int(e.id)+1<<24, d), d/20)
 	}
 	return d
