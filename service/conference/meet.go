@@ -2,6 +2,8 @@ package conference
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/base64"
 	"html/template"
 	"log/slog"
 	"net/http"
@@ -11,11 +13,26 @@ import (
 	"trivet/uc"
 )
 
+// meetStyle is the whole look of the page; the policy names it by its hash, so that
+// nothing else can be put in.
+const meetStyle = `:root{color-scheme:light dark;font:1.1rem/1.6 system-ui,sans-serif}
+body{margin:0;min-height:100vh;display:grid;place-items:center;background:Canvas;color:CanvasText}
+main{max-width:34rem;margin:1rem;padding:2rem;border:1px solid GrayText;border-radius:.6rem}
+h1{margin-top:0;font-size:1.5rem;overflow-wrap:anywhere}
+a{display:inline-block;padding:.6rem 1.2rem;border-radius:.4rem;background:LinkText;color:Canvas;text-decoration:none}
+a:focus-visible{outline:.2rem solid CanvasText;outline-offset:.2rem}
+code{overflow-wrap:anywhere}`
+
+var meetPolicy = func() string {
+	sum := sha256.Sum256([]byte(meetStyle))
+	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+}()
+
 // meetPage is the join launcher: the first link of class conf: is what Lync clients
-// look for. It needs no script, style sheet or other host.
+// look for. It needs no script and no other host.
 var meetPage = template.Must(template.New("meet").Parse(`<!DOCTYPE html>
 <html lang="en">
-<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{{.Title}}</title></head>
+<head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{{.Title}}</title><style>` + meetStyle + `</style></head>
 <body>
 <main>
 <h1>{{.Title}}</h1>
@@ -41,7 +58,7 @@ func (s *Service) Meet(domain string) http.Handler {
 		status, p := s.launcher(r.Context(), r.PathValue("user")+"@"+domain, r.PathValue("id"))
 		h := w.Header()
 		h.Set("Content-Type", "text/html; charset=utf-8")
-		h.Set("Content-Security-Policy", "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'")
+		h.Set("Content-Security-Policy", meetPolicy)
 		h.Set("Cache-Control", "no-store")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
