@@ -135,12 +135,12 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 	s := startStub(t, func(req *sip.Message, nth int) *sip.Message {
 		if req.Method == "REGISTER" && nth <= 2 {
 			res := sip.NewResponse(req, 503, "")
-			res.Add("Retry-After", "2")
+			res.Add("Retry-After", "8")
 			return res
 		}
 		return welcome(req)
 	})
-	rep := playStub(t, s, 12*time.Second, nil)
+	rep := playStub(t, s, 14*time.Second, nil)
 	if a := rep.act(t, "sign-in"); a.Refused[503] != 2 || a.Answered != 0 || rep.Counts.ToldToWait != 2 || rep.Counts.Dropped != 0 {
 		t.Errorf("%+v %+v", a, rep.Counts)
 	}
@@ -149,7 +149,7 @@ func TestRetryAfterIsObeyed(t *testing.T) {
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if at := s.times["REGISTER registration"]; len(at) < 4 || at[2].Sub(at[0]) < 2*time.Second {
+	if at := s.times["REGISTER registration"]; len(at) < 4 || at[2].Sub(at[0]) < 7*time.Second {
 		t.Errorf("REGISTER came at %v", at)
 	}
 	if !rep.Failed || len(rep.Refusals) != 2 {
