@@ -1,10 +1,7 @@
 package sipnotify
 
 import (
-	"bufio"
 	"context"
-	"io"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,29 +15,18 @@ import (
 	"trivet/link/sipmux"
 	"trivet/link/siptrans"
 	"trivet/rule/groupstate"
+	"trivet/test/sipagent"
 	"trivet/uc"
 	"trivet/wire/sip"
 )
 
 const alice = uc.UserURI("sip:alice@example.test")
 
-type believing struct{}
-
-func (believing) Authenticate(_ context.Context, r *sipmux.Request) (*sip.Message, error) {
-	r.User = alice
-	return nil, nil
-}
-
-type handler func(context.Context, *siptrans.ServerTx)
-
-func (f handler) Serve(ctx context.Context, tx *siptrans.ServerTx) { f(ctx, tx) }
-
 // server accepts every subscription and keeps what was recorded.
 type server struct {
 	t     *testing.T
 	n     *Notifier
-	layer *siptrans.Layer
-	addr  string
+	host  *sipagent.Host
 	subs  chan *groupstate.Subscription
 	conns chan *siptrans.Conn
 	gone  chan *groupstate.Subscription
@@ -75,30 +61,16 @@ func (s *server) pass(d time.Duration) {
 }
 
 func (s *server) notifier() *Notifier {
-	return New(Config{Link: s.layer, Locate: s.locate, Server: "fe1", Epoch: 7, Host: "fe1.example.test", Port: 5061, Now: s.clock,
+	return New(Config{Link: s.host.Layer, Locate: s.locate, Server: "fe1", Epoch: 7, Host: "fe1.example.test", Port: 5061, Now: s.clock,
 		Gone: func(_ uc.UserURI, sub *groupstate.Subscription) { s.gone <- sub }})
 }
 
 func start(t *testing.T) *server {
 	t.Cleanup(func() { goleak.VerifyNone(t) })
 	s := &server{t: t, subs: make(chan *groupstate.Subscription, 9), conns: make(chan *siptrans.Conn, 9), gone: make(chan *groupstate.Subscription, 9), now: time.UnixMilli(1_800_000_000_000)}
-	var mux *sipmux.Mux
-	s.layer = siptrans.New(siptrans.Config{Handler: handler(func(ctx context.Context, tx *siptrans.ServerTx) { mux.Serve(ctx, tx) })})
+	s.host = sipagent.NewHost(siptrans.Config{})
 	s.n = s.notifier()
-	var err error
-	if mux, err = sipmux.New(sipmux.Config{Auth: believing{}, Now: s.clock, Routes: []sipmux.Route{{Method: "SUBSCRIBE", Who: sipmux.User, Doc: "accepts", Serve: s.subscribe}}}); err != nil {
-		t.Fatal(err)
-	}
-	at, err := s.layer.Listen(t.Context(), siptrans.Listener{Network: "tcp", Addr: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.addr = at.String()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		s.layer.Close(ctx)
-	})
+	s.host.Serve(t, sipmux.Config{Now: s.clock, Routes: []sipmux.Route{{Method: "SUBSCRIBE", Who: sipmux.User, Doc: "accepts", Serve: s.subscribe}}})
 	return s
 }
 
@@ -122,69 +94,24 @@ func (s *server) subscribe(_ context.Context, r *sipmux.Request) (*sip.Message, 
 	return nil, nil
 }
 
-type client struct {
-	net.Conn
-	t   *testing.T
-	in  *bufio.Reader
-	seq int
-}
+type client struct{ *sipagent.Agent }
 
-func (s *server) client() *client {
+func (s *server) client() client {
 	s.t.Helper()
-	nc, err := net.Dial("tcp", s.addr)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	nc.SetDeadline(time.Now().Add(20 * time.Second))
-	s.t.Cleanup(func() { nc.Close() })
-	return &client{Conn: nc, t: s.t, in: bufio.NewReader(nc)}
+	return client{s.host.Dial(s.t, "tcp")}
 }
 
 var lync = []string{"Supported: ms-benotify", "Proxy-Require: ms-benotify", "Supported: ms-piggyback-first-notify"}
 
 // ask sends a SUBSCRIBE; a header given replaces the usual one.
-func (c *client) ask(headers ...string) *sip.Message {
-	c.t.Helper()
-	c.seq++
-	usual := []string{"From: <sip:alice@example.test>;tag=t", "To: <sip:alice@example.test>", "Contact: <sip:192.0.2.1:5060;transport=tcp>", "Event: presence"}
+func (c client) ask(headers ...string) *sip.Message {
+	usual := []string{"From: <sip:alice@example.test>;tag=t", "To: <sip:alice@example.test>", "Contact: <sip:192.0.2.1:5060;transport=tcp>", "Event: presence", "Call-ID: c"}
 	for _, h := range headers {
 		name, _, _ := strings.Cut(h, ":")
 		usual = slices.DeleteFunc(usual, func(u string) bool { return strings.HasPrefix(u, name+":") })
 	}
-	head := append([]string{"SUBSCRIBE sip:alice@example.test SIP/2.0", "Via: SIP/2.0/TCP 127.0.0.1:5060;branch=z9hG4bK" + strconv.Itoa(c.seq),
-		"Max-Forwards: 70", "CSeq: " + strconv.Itoa(c.seq) + " SUBSCRIBE", "Call-ID: c", "Content-Length: 0"}, append(usual, headers...)...)
-	if _, err := io.WriteString(c, strings.Join(head, "\r\n")+"\r\n\r\n"); err != nil {
-		c.t.Fatal(err)
-	}
-	return c.read()
-}
-
-func (c *client) read() *sip.Message {
-	c.t.Helper()
-	var b strings.Builder
-	size := 0
-	for {
-		line, err := c.in.ReadString('\n')
-		if err != nil {
-			c.t.Fatal(err)
-		}
-		b.WriteString(line)
-		if v, ok := strings.CutPrefix(line, "Content-Length: "); ok {
-			size, _ = strconv.Atoi(strings.TrimSpace(v))
-		}
-		if line == "\r\n" {
-			break
-		}
-	}
-	body := make([]byte, size)
-	if _, err := io.ReadFull(c.in, body); err != nil {
-		c.t.Fatal(err)
-	}
-	m, err := sip.Parse([]byte(b.String() + string(body)))
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return m
+	c.Ask("SUBSCRIBE sip:alice@example.test", "", append(usual, headers...)...)
+	return c.Recv()
 }
 
 func want(t *testing.T, m *sip.Message, headers map[string]string) {
@@ -207,7 +134,7 @@ func TestBenotifyOfALyncClient(t *testing.T) {
 	sub := <-s.subs
 	s.pass(time.Minute)
 	s.n.Notify(alice, sub, "", "text/xml", []byte("<x/>"))
-	m := c.read()
+	m := c.Recv()
 	if m.Method != "BENOTIFY" || m.RequestURI != "sip:192.0.2.1:5060;transport=tcp" || string(m.Body) != "<x/>" || string(res.Body) != "hi" {
 		t.Errorf("%s", m)
 	}
@@ -217,11 +144,11 @@ func TestBenotifyOfALyncClient(t *testing.T) {
 		t.Errorf("%v %+v", err, v)
 	}
 	s.n.Notify(alice, sub, "noresource", "", nil)
-	m = c.read()
+	m = c.Recv()
 	want(t, m, map[string]string{"Subscription-State": "terminated;reason=noresource", "Content-Type": ""})
 	// Without the option to read it there, the first notification follows the answer.
 	res = c.ask(append(lync[:2:2], "To: <sip:alice@example.test>;tag=ours", "Expires: 60")...)
-	if m := c.read(); len(res.Body) != 0 || m.Method != "BENOTIFY" || string(m.Body) != "hi" {
+	if m := c.Recv(); len(res.Body) != 0 || m.Method != "BENOTIFY" || string(m.Body) != "hi" {
 		t.Errorf("%s%s", res, m)
 	}
 }
@@ -233,35 +160,35 @@ func TestNotifyOfAStandardClient(t *testing.T) {
 	if len(res.Body) != 0 || res.Get("subscription-state") != "" || res.Get("Expires") != "3600" {
 		t.Errorf("%s", res)
 	}
-	m := c.read()
+	m := c.Recv()
 	if got := slices.Collect(m.All("Route")); m.Method != "NOTIFY" || !slices.Equal(got, []string{"<sip:p2.example.test;lr>", "<sip:p1.example.test;lr>", "<sip:p0.example.test;lr>"}) {
 		t.Errorf("%v", got)
 	}
 	if m.Count("Via") != 1 {
 		t.Errorf("%s", m)
 	}
-	io.WriteString(c, sip.NewResponse(m, 200, "").String())
+	c.Reply(m, 200)
 	sub := <-s.subs
 	first, _, _ := m.CSeq()
 	for i := range uint32(3) {
 		s.n.Notify(alice, sub, "", "text/plain", []byte("x"))
-		m := c.read()
+		m := c.Recv()
 		if seq, _, _ := m.CSeq(); seq != first+1+i {
 			t.Errorf("CSeq %d after %d", seq, first+i)
 		}
-		io.WriteString(c, sip.NewResponse(m, 200, "").String())
+		c.Reply(m, 200)
 	}
 	// A server started again, five seconds later.
 	s.pass(5 * time.Second)
 	again := s.notifier()
 	again.Notify(alice, sub, "", "", nil)
-	m = c.read()
+	m = c.Recv()
 	if seq, _, _ := m.CSeq(); seq <= first+3 {
 		t.Errorf("after a restart CSeq %d, was %d", seq, first+3)
 	}
-	io.WriteString(c, sip.NewResponse(m, 500, "").String()) // does not end it
+	c.Reply(m, 500) // does not end it
 	again.Notify(alice, sub, "", "", nil)
-	io.WriteString(c, sip.NewResponse(c.read(), 481, "").String())
+	c.Reply(c.Recv(), 481)
 	if got := <-s.gone; got != sub {
 		t.Errorf("%+v", got)
 	}
@@ -273,12 +200,12 @@ func TestNotifyOfAStandardClient(t *testing.T) {
 		t.Error("a counter is left")
 	}
 	once := c.ask("Expires: 0")
-	m = c.read()
+	m = c.Recv()
 	want(t, m, map[string]string{"Subscription-State": "terminated;reason=timeout"})
 	if once.Get("Expires") != "0" {
 		t.Errorf("%s", once)
 	}
-	io.WriteString(c, sip.NewResponse(m, 481, "").String())
+	c.Reply(m, 481)
 }
 
 func TestAnswersThatEndASubscription(t *testing.T) {

@@ -1,15 +1,10 @@
 package contacts
 
 import (
-	"bufio"
 	"context"
-	"io"
-	"net"
-	"strconv"
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
@@ -19,6 +14,7 @@ import (
 	"trivet/link/siptrans"
 	"trivet/replica"
 	"trivet/rule/groupstate"
+	"trivet/test/sipagent"
 	"trivet/uc"
 	"trivet/wire/presdoc"
 	"trivet/wire/sip"
@@ -69,27 +65,11 @@ type names map[uc.UserURI]string
 
 func (n names) DisplayName(_ context.Context, u uc.UserURI) string { return n[u] }
 
-// believing takes everybody for whom the From names.
-type believing struct{}
-
-func (believing) Authenticate(_ context.Context, r *sipmux.Request) (*sip.Message, error) {
-	from, err := r.From()
-	if err != nil {
-		return nil, err
-	}
-	r.User, err = uc.ParseUserURI(from.URI)
-	return nil, err
-}
-
-type handler func(context.Context, *siptrans.ServerTx)
-
-func (f handler) Serve(ctx context.Context, tx *siptrans.ServerTx) { f(ctx, tx) }
-
 type server struct {
 	t    *testing.T
 	s    *Service
 	g    *group
-	addr string
+	host *sipagent.Host
 	gone chan *groupstate.Subscription
 }
 
@@ -99,40 +79,22 @@ func start(t *testing.T) *server {
 	for _, u := range []uc.UserURI{alice, bob} {
 		s.g.state.Apply(1, groupstate.Encode(&groupstate.EnableUser{User: u}))
 	}
-	var mux *sipmux.Mux
-	layer := siptrans.New(siptrans.Config{Handler: handler(func(ctx context.Context, tx *siptrans.ServerTx) { mux.Serve(ctx, tx) })})
-	notifier := sipnotify.New(sipnotify.Config{Link: layer, Locate: func(uc.UserURI) []groupstate.Binding { return nil }, Server: "fe1", Epoch: 1, Host: "fe1.example.test",
+	s.host = sipagent.NewHost(siptrans.Config{})
+	notifier := sipnotify.New(sipnotify.Config{Link: s.host.Layer, Locate: func(uc.UserURI) []groupstate.Binding { return nil }, Server: "fe1", Epoch: 1, Host: "fe1.example.test",
 		Gone: func(_ uc.UserURI, sub *groupstate.Subscription) { s.gone <- sub }})
 	s.s = New(Config{Groups: s.g, Directory: names{alice: "Alice Ångström"}, Notifier: notifier,
 		Other: func(_ context.Context, op string, r *sipmux.Request) (*sip.Message, error) {
 			return r.Reply(202, op), nil
 		}})
 	s.g.feed = s.s.Feed(one{s.g})
-	var err error
-	if mux, err = sipmux.New(sipmux.Config{Routes: s.s.Routes(), Auth: believing{}}); err != nil {
-		t.Fatal(err)
-	}
-	at, err := layer.Listen(t.Context(), siptrans.Listener{Network: "tcp", Addr: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.addr = at.String()
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := layer.Close(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+	s.host.Serve(t, sipmux.Config{Routes: s.s.Routes()})
 	return s
 }
 
 // endpoint is one device of a user.
 type endpoint struct {
 	*server
-	net.Conn
-	in   *bufio.Reader
-	seq  int
+	*sipagent.Agent
 	epid string
 	user uc.UserURI
 	tag  string // of the server, in the dialog
@@ -141,19 +103,12 @@ type endpoint struct {
 
 func (s *server) endpoint(user uc.UserURI, epid string) *endpoint {
 	s.t.Helper()
-	nc, err := net.Dial("tcp", s.addr)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	nc.SetDeadline(time.Now().Add(20 * time.Second))
-	s.t.Cleanup(func() { nc.Close() })
-	return &endpoint{server: s, Conn: nc, in: bufio.NewReader(nc), epid: epid, user: user}
+	return &endpoint{server: s, Agent: s.host.Dial(s.t, "tcp"), epid: epid, user: user}
 }
 
 // ask sends a request and returns the answer; what comes before it goes to side.
 func (e *endpoint) ask(method, body string, headers ...string) *sip.Message {
 	e.t.Helper()
-	e.seq++
 	to := "To: <" + string(e.user) + ">"
 	if e.tag != "" && method == "SUBSCRIBE" {
 		to += ";tag=" + e.tag
@@ -162,47 +117,14 @@ func (e *endpoint) ask(method, body string, headers ...string) *sip.Message {
 	if e.epid != "" {
 		epid = ";epid=" + e.epid
 	}
-	head := append([]string{method + " " + string(e.user) + " SIP/2.0", "Via: SIP/2.0/TCP 127.0.0.1:40718;branch=z9hG4bK" + strconv.Itoa(e.seq) + e.LocalAddr().String(),
-		"Max-Forwards: 70", "CSeq: " + strconv.Itoa(e.seq) + " " + method, "From: <" + string(e.user) + ">;tag=t" + epid, to, "Call-ID: c" + e.epid,
-		"Contact: <sip:127.0.0.1:40718>", "Content-Length: " + strconv.Itoa(len(body))}, headers...)
-	if _, err := io.WriteString(e, strings.Join(head, "\r\n")+"\r\n\r\n"+body); err != nil {
-		e.t.Fatal(err)
-	}
+	e.Ask(method+" "+string(e.user), body, append([]string{"From: <" + string(e.user) + ">;tag=t" + epid, to, "Call-ID: c" + e.epid, "Contact: <sip:127.0.0.1:40718>"}, headers...)...)
 	for {
-		m := e.read()
+		m := e.Recv()
 		if !m.IsRequest() {
 			return m
 		}
 		e.side = append(e.side, m)
 	}
-}
-
-func (e *endpoint) read() *sip.Message {
-	e.t.Helper()
-	var b strings.Builder
-	size := 0
-	for {
-		line, err := e.in.ReadString('\n')
-		if err != nil {
-			e.t.Fatal(err)
-		}
-		b.WriteString(line)
-		if v, ok := strings.CutPrefix(line, "Content-Length: "); ok {
-			size, _ = strconv.Atoi(strings.TrimSpace(v))
-		}
-		if line == "\r\n" {
-			break
-		}
-	}
-	body := make([]byte, size)
-	if _, err := io.ReadFull(e.in, body); err != nil {
-		e.t.Fatal(err)
-	}
-	m, err := sip.Parse([]byte(b.String() + string(body)))
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	return m
 }
 
 // notified returns the next notification.
@@ -213,7 +135,7 @@ func (e *endpoint) notified() *sip.Message {
 		e.side = e.side[1:]
 		return m
 	}
-	return e.read()
+	return e.Recv()
 }
 
 var lyncHeaders = []string{"Event: " + Event, "Accept: application/vnd-microsoft-roaming-contacts+xml", "Supported: com.microsoft.autoextend", "Supported: ms-benotify",
@@ -233,17 +155,9 @@ func (e *endpoint) operate(op presdoc.ContactOp) *sip.Message {
 	return e.ask("SERVICE", string(op.Append(nil)), "Content-Type: application/SOAP+xml")
 }
 
-func status(t *testing.T, m *sip.Message, want int) *sip.Message {
-	t.Helper()
-	if m.Status != want {
-		t.Fatalf("got %d, want %d:\n%s", m.Status, want, m)
-	}
-	return m
-}
-
 func TestListTravelsInTheAnswer(t *testing.T) {
 	e := start(t).endpoint(alice, "e1")
-	res := status(t, e.subscribe(lyncHeaders...), 200)
+	res := sipagent.Status(t, e.subscribe(lyncHeaders...), 200)
 	list, err := presdoc.ParseContactList(res.Body)
 	if err != nil || list.DeltaNum != 1 || len(list.Groups) != 1 || list.Groups[0].Name != "~" {
 		t.Errorf("%v %+v", err, list)
@@ -256,27 +170,27 @@ func TestListTravelsInTheAnswer(t *testing.T) {
 	if res.Get("ms-piggyback-cseq") == "" || res.Get("Contact") == "" {
 		t.Errorf("%s", res)
 	}
-	status(t, e.subscribe(lyncHeaders...), 200)
+	sipagent.Status(t, e.subscribe(lyncHeaders...), 200)
 	if n := len(e.g.state.User(alice).Subscriptions()); n != 1 {
 		t.Errorf("after a refresh there are %d subscriptions", n)
 	}
-	status(t, e.subscribe(append(lyncHeaders, "Expires: 0")...), 200)
+	sipagent.Status(t, e.subscribe(append(lyncHeaders, "Expires: 0")...), 200)
 	if n := len(e.g.state.User(alice).Subscriptions()); n != 0 {
 		t.Errorf("after the end there are %d subscriptions", n)
 	}
-	status(t, e.subscribe(append(lyncHeaders, "Expires: 0")...), 200) // once more does no harm
+	sipagent.Status(t, e.subscribe(append(lyncHeaders, "Expires: 0")...), 200) // once more does no harm
 }
 
 func TestChangesReachEveryEndpoint(t *testing.T) {
 	s := start(t)
 	one, two := s.endpoint(alice, "e1"), s.endpoint(alice, "e2")
-	status(t, one.subscribe(lyncHeaders...), 200)
-	status(t, two.subscribe(lyncHeaders...), 200)
+	sipagent.Status(t, one.subscribe(lyncHeaders...), 200)
+	sipagent.Status(t, two.subscribe(lyncHeaders...), 200)
 	last := uint32(0)
 	step := func(op presdoc.ContactOp) presdoc.ContactDelta {
 		t.Helper()
 		op.DeltaNum = 1 // both endpoints are behind nearly all the time
-		res := status(t, one.operate(op), 200)
+		res := sipagent.Status(t, one.operate(op), 200)
 		if id, err := presdoc.ParseGroupID(res.Body); (op.Verb == presdoc.AddGroup) != (err == nil && id == 2 && res.Get("Content-Type") == presdoc.TypeSOAP) {
 			t.Errorf("%s: answer %s", op.Verb, res)
 		}
@@ -323,7 +237,7 @@ func TestChangesReachEveryEndpoint(t *testing.T) {
 func TestStandardClientIsNotified(t *testing.T) {
 	s := start(t)
 	e := s.endpoint(alice, "")
-	res := status(t, e.subscribe("Event: "+Event, "Expires: 600"), 200)
+	res := sipagent.Status(t, e.subscribe("Event: "+Event, "Expires: 600"), 200)
 	if len(res.Body) != 0 || res.Get("Expires") != "600" {
 		t.Errorf("%s", res)
 	}
@@ -331,15 +245,15 @@ func TestStandardClientIsNotified(t *testing.T) {
 	if list, err := presdoc.ParseContactList(m.Body); err != nil || m.Method != "NOTIFY" || list.DeltaNum != 1 || !strings.HasPrefix(m.Get("Subscription-State"), "active;expires=") {
 		t.Errorf("%v %s", err, m)
 	}
-	io.WriteString(e, sip.NewResponse(m, 481, "").String())
+	e.Reply(m, 481)
 	if sub := <-s.gone; sub.Event != Event {
 		t.Errorf("%+v", sub)
 	}
-	status(t, e.subscribe("Event: "+Event, "Expires: 0"), 200)
+	sipagent.Status(t, e.subscribe("Event: "+Event, "Expires: 0"), 200)
 	if m := e.notified(); !strings.HasPrefix(m.Get("Subscription-State"), "terminated") || len(m.Body) == 0 {
 		t.Errorf("%s", m)
 	} else {
-		io.WriteString(e, sip.NewResponse(m, 200, "").String())
+		e.Reply(m, 200)
 	}
 }
 
@@ -347,23 +261,23 @@ func TestRefusals(t *testing.T) {
 	s := start(t)
 	e := s.endpoint(alice, "e1")
 	mallory := s.endpoint("sip:mallory@example.test", "e9")
-	status(t, mallory.subscribe(lyncHeaders...), 404)
+	sipagent.Status(t, mallory.subscribe(lyncHeaders...), 404)
 	e.tag = "never-given"
-	status(t, e.subscribe(lyncHeaders...), 481)
+	sipagent.Status(t, e.subscribe(lyncHeaders...), 481)
 	e.tag = ""
-	status(t, e.operate(presdoc.ContactOp{Verb: presdoc.DeleteContact, URI: "sip:bob@example.test", DeltaNum: 1}), 404)
-	status(t, e.operate(presdoc.ContactOp{Verb: presdoc.DeleteGroup, GroupID: 1, DeltaNum: 1}), 403)
-	status(t, e.operate(presdoc.ContactOp{Verb: presdoc.DeleteGroup, GroupID: 300, DeltaNum: 1}), 400)
-	status(t, e.operate(presdoc.ContactOp{Verb: presdoc.SetContact, URI: "sip:bob", DeltaNum: 1}), 400)
-	status(t, e.operate(presdoc.ContactOp{Verb: presdoc.SetContact, URI: "sip:bob@example.test", Groups: []uint32{0}, DeltaNum: 1}), 400)
-	status(t, e.ask("SERVICE", "<not-soap/>", "Content-Type: application/SOAP+xml"), 400)
+	sipagent.Status(t, e.operate(presdoc.ContactOp{Verb: presdoc.DeleteContact, URI: "sip:bob@example.test", DeltaNum: 1}), 404)
+	sipagent.Status(t, e.operate(presdoc.ContactOp{Verb: presdoc.DeleteGroup, GroupID: 1, DeltaNum: 1}), 403)
+	sipagent.Status(t, e.operate(presdoc.ContactOp{Verb: presdoc.DeleteGroup, GroupID: 300, DeltaNum: 1}), 400)
+	sipagent.Status(t, e.operate(presdoc.ContactOp{Verb: presdoc.SetContact, URI: "sip:bob", DeltaNum: 1}), 400)
+	sipagent.Status(t, e.operate(presdoc.ContactOp{Verb: presdoc.SetContact, URI: "sip:bob@example.test", Groups: []uint32{0}, DeltaNum: 1}), 400)
+	sipagent.Status(t, e.ask("SERVICE", "<not-soap/>", "Content-Type: application/SOAP+xml"), 400)
 	other := `<e:Envelope xmlns:e="http://schemas.xmlsoap.org/soap/envelope/"><e:Body><m:directorySearch xmlns:m="x"/></e:Body></e:Envelope>`
 	if res := e.ask("SERVICE", other, "Content-Type: application/SOAP+xml"); res.Status != 202 || res.Reason != "directorySearch" {
 		t.Errorf("another operation: %s", res)
 	}
-	status(t, e.operate(presdoc.ContactOp{Verb: presdoc.AddGroup, Name: "Team", DeltaNum: 1}), 200)
-	status(t, e.operate(presdoc.ContactOp{Verb: presdoc.AddGroup, Name: "Team", DeltaNum: 2}), 409)
-	status(t, e.operate(presdoc.ContactOp{Verb: presdoc.SetContact, URI: "sip:nobody@elsewhere.test", Subscribed: true, DeltaNum: 2}), 200)
+	sipagent.Status(t, e.operate(presdoc.ContactOp{Verb: presdoc.AddGroup, Name: "Team", DeltaNum: 1}), 200)
+	sipagent.Status(t, e.operate(presdoc.ContactOp{Verb: presdoc.AddGroup, Name: "Team", DeltaNum: 2}), 409)
+	sipagent.Status(t, e.operate(presdoc.ContactOp{Verb: presdoc.SetContact, URI: "sip:nobody@elsewhere.test", Subscribed: true, DeltaNum: 2}), 200)
 }
 
 type none struct{}
@@ -376,13 +290,13 @@ func TestLimitsOfPolicies(t *testing.T) {
 	s := start(t)
 	s.s.cfg.Limits = none{}
 	e := s.endpoint(alice, "e1")
-	status(t, e.operate(presdoc.ContactOp{Verb: presdoc.SetContact, URI: "sip:bob@example.test", Subscribed: true, DeltaNum: 1}), 403)
+	sipagent.Status(t, e.operate(presdoc.ContactOp{Verb: presdoc.SetContact, URI: "sip:bob@example.test", Subscribed: true, DeltaNum: 1}), 403)
 	distribution := func(name string) presdoc.ContactOp {
 		return presdoc.ContactOp{Verb: presdoc.AddGroup, Name: name, ExternalURI: "<groupExtension groupType=\"dg\"><email>" + name + "@example.test</email></groupExtension>", DeltaNum: 1}
 	}
-	status(t, e.operate(distribution("all")), 200)
-	status(t, e.operate(distribution("some")), 403)
-	status(t, e.operate(presdoc.ContactOp{Verb: presdoc.AddGroup, Name: "Team", DeltaNum: 2}), 200) // the user's own groups are not limited by it
+	sipagent.Status(t, e.operate(distribution("all")), 200)
+	sipagent.Status(t, e.operate(distribution("some")), 403)
+	sipagent.Status(t, e.operate(presdoc.ContactOp{Verb: presdoc.AddGroup, Name: "Team", DeltaNum: 2}), 200) // the user's own groups are not limited by it
 	s.g.Propose(t.Context(), alice, &groupstate.SetContact{User: alice, Delta: 3, Max: 9, Contact: groupstate.Contact{URI: string(bob), Subscribed: true}})
 	if asked := s.g.state.User(bob).Subscribers(); len(asked) != 0 {
 		t.Errorf("bob is asked about %+v", asked)
@@ -392,11 +306,11 @@ func TestLimitsOfPolicies(t *testing.T) {
 func TestFeedRepeatsOnlyWhatFailed(t *testing.T) {
 	s := start(t)
 	e := s.endpoint(alice, "e1")
-	status(t, e.subscribe(lyncHeaders...), 200)
+	sipagent.Status(t, e.subscribe(lyncHeaders...), 200)
 	var entry []any
 	feed := s.g.feed
 	s.g.feed = func(_ context.Context, _ uint64, events []any) error { entry = events; return nil }
-	status(t, e.operate(presdoc.ContactOp{Verb: presdoc.SetContact, URI: "sip:bob@example.test", Subscribed: true, DeltaNum: 1}), 200)
+	sipagent.Status(t, e.operate(presdoc.ContactOp{Verb: presdoc.SetContact, URI: "sip:bob@example.test", Subscribed: true, DeltaNum: 1}), 200)
 	s.g.fail[bob] = fault.New(fault.NoQuorum, "test", "the other group has no quorum")
 	if err := feed(t.Context(), 99, entry); !fault.Is(err, fault.NoQuorum) {
 		t.Errorf("got %v", err)

@@ -1,21 +1,16 @@
 package provision
 
 import (
-	"bufio"
-	"context"
-	"io"
-	"net"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"go.uber.org/goleak"
 
 	"trivet/link/sipmux"
 	"trivet/link/siptrans"
+	"trivet/test/sipagent"
 	"trivet/uc"
 	"trivet/wire/presdoc"
 	"trivet/wire/sip"
@@ -25,18 +20,6 @@ const (
 	alice   = uc.UserURI("sip:alice@example.test")
 	contact = "<sip:fe1.example.test:5061;transport=tls>"
 )
-
-// believing takes everybody for whom the From names.
-type believing struct{}
-
-func (believing) Authenticate(_ context.Context, r *sipmux.Request) (*sip.Message, error) {
-	from, err := r.From()
-	if err != nil {
-		return nil, err
-	}
-	r.User, err = uc.ParseUserURI(from.URI)
-	return nil, err
-}
 
 // policy has two groups, one of them with the user in it.
 func policy(user uc.UserURI, group string) (presdoc.ProvisionGroup, bool) {
@@ -53,59 +36,13 @@ func policy(user uc.UserURI, group string) (presdoc.ProvisionGroup, bool) {
 func ask(t *testing.T, to, body string, headers ...string) *sip.Message {
 	t.Helper()
 	t.Cleanup(func() { goleak.VerifyNone(t) })
-	mux, err := sipmux.New(sipmux.Config{Routes: New(policy, contact).Routes(), Auth: believing{}})
-	if err != nil {
-		t.Fatal(err)
-	}
-	layer := siptrans.New(siptrans.Config{Handler: mux})
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := layer.Close(ctx); err != nil {
-			t.Error(err)
-		}
-	})
-	at, err := layer.Listen(context.Background(), siptrans.Listener{Network: "tcp", Addr: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	nc, err := net.Dial("tcp", at.String())
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer nc.Close()
-	nc.SetDeadline(time.Now().Add(30 * time.Second))
-	head := append([]string{"SUBSCRIBE " + string(alice) + " SIP/2.0", "Via: SIP/2.0/TCP 127.0.0.1:40718;branch=z9hG4bK1", "Max-Forwards: 70", "CSeq: 42 SUBSCRIBE",
-		"From: <" + string(alice) + ">;tag=t;epid=e1", "To: " + to, "Call-ID: c1", "Contact: <sip:127.0.0.1:40718>", "Event: " + Event, "Expires: 0",
-		"Content-Type: application/vnd-microsoft-roaming-provisioning-v2+xml", "Content-Length: " + strconv.Itoa(len(body))}, headers...)
-	if _, err := io.WriteString(nc, strings.Join(head, "\r\n")+"\r\n\r\n"+body); err != nil {
-		t.Fatal(err)
-	}
-	return answer(t, bufio.NewReader(nc))
-}
-
-func answer(t *testing.T, in *bufio.Reader) *sip.Message {
-	t.Helper()
-	var b strings.Builder
-	size := 0
-	for line := ""; line != "\r\n"; {
-		var err error
-		if line, err = in.ReadString('\n'); err != nil {
-			t.Fatal(err)
-		}
-		b.WriteString(line)
-		if v, ok := strings.CutPrefix(line, "Content-Length: "); ok {
-			size, _ = strconv.Atoi(strings.TrimSpace(v))
-		}
-	}
-	if _, err := io.CopyN(&b, in, int64(size)); err != nil {
-		t.Fatal(err)
-	}
-	m, err := sip.Parse([]byte(b.String()))
-	if err != nil {
-		t.Fatal(err)
-	}
-	return m
+	h := sipagent.NewHost(siptrans.Config{})
+	h.Serve(t, sipmux.Config{Routes: New(policy, contact).Routes()})
+	a := h.Dial(t, "tcp")
+	a.Seq = 41
+	a.Ask("SUBSCRIBE "+string(alice), body, append([]string{"From: <" + string(alice) + ">;tag=t;epid=e1", "To: " + to, "Call-ID: c1", "Contact: <sip:127.0.0.1:40718>",
+		"Event: " + Event, "Expires: 0", "Content-Type: application/vnd-microsoft-roaming-provisioning-v2+xml"}, headers...)...)
+	return a.Recv()
 }
 
 func wanted(names ...string) string { return string(presdoc.AppendProvisioningRequest(nil, names)) }

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"trivet/rule/groupstate"
+	"trivet/test/sipagent"
 	"trivet/uc"
 )
 
@@ -27,26 +28,26 @@ func (s *server) tied(conn uint64) int {
 
 func TestTiesEndWithTheBindings(t *testing.T) {
 	brief := []string{"Contact: <sip:bob@192.0.2.1>, <sip:bob@192.0.2.2>", "Expires: 60"}
-	for name, end := range map[string]func(s *server, c *client){
-		"one by one": func(_ *server, c *client) {
-			status(t, c.ask("REGISTER sip:example.test", standard(bob, brief[0], "Expires: 0")...), 200)
+	for name, end := range map[string]func(s *server, c client){
+		"one by one": func(_ *server, c client) {
+			sipagent.Status(t, c.ask("REGISTER sip:example.test", standard(bob, brief[0], "Expires: 0")...), 200)
 		},
-		"all": func(_ *server, c *client) {
-			status(t, c.ask("REGISTER sip:example.test", standard(bob, "Contact: *", "Expires: 0")...), 200)
+		"all": func(_ *server, c client) {
+			sipagent.Status(t, c.ask("REGISTER sip:example.test", standard(bob, "Contact: *", "Expires: 0")...), 200)
 		},
-		"by time": func(s *server, _ *client) { s.clock.forward(61 * time.Second) },
+		"by time": func(s *server, _ client) { s.clock.forward(61 * time.Second) },
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, nil)
 			c := s.dial()
-			status(t, c.ask("REGISTER sip:example.test", standard(bob, brief...)...), 200)
-			status(t, c.ask("REGISTER sip:example.test", standard(bob, brief...)...), 200)
+			sipagent.Status(t, c.ask("REGISTER sip:example.test", standard(bob, brief...)...), 200)
+			sipagent.Status(t, c.ask("REGISTER sip:example.test", standard(bob, brief...)...), 200)
 			conn := s.r.Locate(bob)[0].Flow.Conn
 			if n := s.tied(conn); n != 2 {
 				t.Fatalf("%d endpoints are tied to the connection, want 2", n)
 			}
 			end(s, c)
-			s.until("the release", func() bool { return s.tied(conn) == 0 })
+			sipagent.Await(s.t, "the release", func() bool { return s.tied(conn) == 0 })
 		})
 	}
 }
@@ -54,11 +55,11 @@ func TestTiesEndWithTheBindings(t *testing.T) {
 func TestTiesMoveWithTheEndpoint(t *testing.T) {
 	s := start(t, nil)
 	old, young := s.dial(), s.dial()
-	status(t, old.ask("REGISTER sip:example.test", standard(bob, "Contact: <sip:bob@192.0.2.1>")...), 200)
-	status(t, old.ask("REGISTER sip:example.test", standard(alice, "Contact: <sip:alice@192.0.2.1>")...), 200)
+	sipagent.Status(t, old.ask("REGISTER sip:example.test", standard(bob, "Contact: <sip:bob@192.0.2.1>")...), 200)
+	sipagent.Status(t, old.ask("REGISTER sip:example.test", standard(alice, "Contact: <sip:alice@192.0.2.1>")...), 200)
 	conn := s.r.Locate(bob)[0].Flow.Conn
-	young.seq = 10
-	status(t, young.ask("REGISTER sip:example.test", standard(bob, "Contact: <sip:bob@192.0.2.1>")...), 200)
+	young.Seq = 10
+	sipagent.Status(t, young.ask("REGISTER sip:example.test", standard(bob, "Contact: <sip:bob@192.0.2.1>")...), 200)
 	if n := s.tied(conn); n != 1 {
 		t.Errorf("%d endpoints are tied to the former connection, want the one that stayed", n)
 	}
@@ -80,7 +81,7 @@ func TestBindingOverAConnectionThatHasGone(t *testing.T) {
 	}
 	bind("udp")
 	bind("tls")
-	s.until("the detachment", func() bool { at := s.r.Locate(alice); return len(at) == 2 && at[1].Detached })
+	sipagent.Await(s.t, "the detachment", func() bool { at := s.r.Locate(alice); return len(at) == 2 && at[1].Detached })
 	if s.r.Locate(alice)[0].Detached {
 		t.Error("a UDP endpoint was detached")
 	}
@@ -89,17 +90,17 @@ func TestBindingOverAConnectionThatHasGone(t *testing.T) {
 func TestOneConnectionCarriesSoManyEndpoints(t *testing.T) {
 	s := start(t, nil)
 	c := s.dial()
-	status(t, c.ask("REGISTER sip:example.test", standard(bob, "Contact: <sip:bob@192.0.2.1>")...), 200)
+	sipagent.Status(t, c.ask("REGISTER sip:example.test", standard(bob, "Contact: <sip:bob@192.0.2.1>")...), 200)
 	held := s.r.ties(s.r.cfg.Link.Conn(s.r.Locate(bob)[0].Flow.Conn))
 	held.mu.Lock()
 	for i := range maxTies - 1 {
 		held.set[tie{alice, uc.EndpointID(strconv.Itoa(i))}] = struct{}{}
 	}
 	held.mu.Unlock()
-	status(t, c.ask("REGISTER sip:example.test", standard(bob, "Contact: <sip:bob@192.0.2.1>")...), 200)
-	status(t, c.ask("REGISTER sip:example.test", standard(bob, "Contact: <sip:bob@192.0.2.2>")...), 403)
+	sipagent.Status(t, c.ask("REGISTER sip:example.test", standard(bob, "Contact: <sip:bob@192.0.2.1>")...), 200)
+	sipagent.Status(t, c.ask("REGISTER sip:example.test", standard(bob, "Contact: <sip:bob@192.0.2.2>")...), 403)
 	held.mu.Lock()
 	clear(held.set)
 	held.mu.Unlock()
-	status(t, c.ask("REGISTER sip:example.test", standard(bob, "Contact: <sip:bob@192.0.2.2>")...), 200)
+	sipagent.Status(t, c.ask("REGISTER sip:example.test", standard(bob, "Contact: <sip:bob@192.0.2.2>")...), 200)
 }

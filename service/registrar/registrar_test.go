@@ -1,12 +1,10 @@
 package registrar
 
 import (
-	"bufio"
 	"context"
 	"fmt"
 	"io"
 	"log/slog"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -22,6 +20,7 @@ import (
 	"trivet/link/siptrans"
 	"trivet/rule/groupstate"
 	"trivet/rule/policy"
+	"trivet/test/sipagent"
 	"trivet/uc"
 	"trivet/wire/sip"
 )
@@ -137,145 +136,54 @@ func (h *hands) forward(d time.Duration) {
 	}
 }
 
-// believing takes everybody for whom the From names.
-type believing struct{}
-
-func (believing) Authenticate(_ context.Context, r *sipmux.Request) (*sip.Message, error) {
-	from, err := r.From()
-	if err != nil {
-		return nil, err
-	}
-	r.User, err = uc.ParseUserURI(from.URI)
-	return nil, err
-}
-
 type server struct {
 	t     *testing.T
 	r     *Registrar
 	g     *group
 	clock *hands
-	addr  string
+	host  *sipagent.Host
 }
 
 func start(t *testing.T, change func(*Config)) *server {
 	t.Cleanup(func() { goleak.VerifyNone(t) })
 	l := life.New(t.Context(), slog.New(slog.DiscardHandler))
-	s := &server{t: t, g: &group{state: groupstate.New()}, clock: &hands{now: time.Unix(1_800_000_000, 0)}}
+	s := &server{t: t, g: &group{state: groupstate.New()}, clock: &hands{now: time.Unix(1_800_000_000, 0)}, host: sipagent.NewHost(siptrans.Config{})}
 	for _, u := range []uc.UserURI{alice, bob} {
 		s.g.state.Apply(1, groupstate.Encode(&groupstate.EnableUser{User: u}))
 	}
-	var mux *sipmux.Mux
-	layer := siptrans.New(siptrans.Config{Handler: handler(func(ctx context.Context, tx *siptrans.ServerTx) { mux.Serve(ctx, tx) })})
-	cfg := Config{Groups: groups{s.g}, Link: layer, Life: l, Clock: s.clock, FQDN: "fe1.example.test", Epoch: 7, Describe: func(m *sip.Message) { mux.Describe(m) }}
+	cfg := Config{Groups: groups{s.g}, Link: s.host.Layer, Life: l, Clock: s.clock, FQDN: "fe1.example.test", Epoch: 7, Describe: func(m *sip.Message) { s.host.Mux.Describe(m) }}
 	if change != nil {
 		change(&cfg)
 	}
 	s.r = New(cfg)
 	s.g.observe = s.r.Observe
-	var err error
-	if mux, err = sipmux.New(sipmux.Config{Routes: s.r.Routes(), Auth: believing{}, FQDN: "fe1.example.test", Now: s.clock.Now}); err != nil {
-		t.Fatal(err)
-	}
-	at, err := layer.Listen(t.Context(), siptrans.Listener{Network: "tcp", Addr: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.addr = at.String()
-	if err := s.r.Adopt(t.Context(), s.g); err != nil {
-		t.Fatal(err)
-	}
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := layer.Close(ctx); err != nil {
-			t.Error(err)
-		}
-		if err := l.Stop(ctx); err != nil {
+		if err := l.Stop(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
-	return s
-}
-
-type handler func(context.Context, *siptrans.ServerTx)
-
-func (f handler) Serve(ctx context.Context, tx *siptrans.ServerTx) { f(ctx, tx) }
-
-// until waits for a condition.
-func (s *server) until(what string, ok func() bool) {
-	s.t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); {
-		if time.Now().After(end) {
-			s.t.Fatalf("%s did not happen", what)
-		}
-		wait, cancel := context.WithTimeout(context.Background(), 2*time.Millisecond)
-		<-wait.Done()
-		cancel()
+	s.host.Serve(t, sipmux.Config{Routes: s.r.Routes(), FQDN: "fe1.example.test", Now: s.clock.Now})
+	if err := s.r.Adopt(t.Context(), s.g); err != nil {
+		t.Fatal(err)
 	}
+	return s
 }
 
 // client is one connection.
 type client struct {
 	*server
-	net.Conn
-	in  *bufio.Reader
-	seq int
+	*sipagent.Agent
 }
 
-func (s *server) dial() *client {
+func (s *server) dial() client {
 	s.t.Helper()
-	nc, err := net.Dial("tcp", s.addr)
-	if err != nil {
-		s.t.Fatal(err)
-	}
-	nc.SetDeadline(time.Now().Add(20 * time.Second))
-	s.t.Cleanup(func() { nc.Close() })
-	return &client{server: s, Conn: nc, in: bufio.NewReader(nc)}
+	return client{s, s.host.Dial(s.t, "tcp")}
 }
 
 // ask sends a request made of a start line and headers and reads the answer.
-func (c *client) ask(start string, headers ...string) *sip.Message {
-	c.t.Helper()
-	c.seq++
-	method, _, _ := strings.Cut(start, " ")
-	head := []string{start + " SIP/2.0", "Via: SIP/2.0/TCP 127.0.0.1:40718;branch=z9hG4bK" + strconv.Itoa(c.seq) + c.LocalAddr().String(), "Max-Forwards: 70",
-		"CSeq: " + strconv.Itoa(c.seq) + " " + method, "Content-Length: 0"}
-	if _, err := io.WriteString(c, strings.Join(append(head, headers...), "\r\n")+"\r\n\r\n"); err != nil {
-		c.t.Fatal(err)
-	}
-	return c.read()
-}
-
-func (c *client) read() *sip.Message {
-	c.t.Helper()
-	m, err := c.next()
-	if err != nil {
-		c.t.Fatal(err)
-	}
-	return m
-}
-
-func (c *client) next() (*sip.Message, error) {
-	var b strings.Builder
-	size := 0
-	for {
-		line, err := c.in.ReadString('\n')
-		if err != nil {
-			return nil, err
-		}
-		b.WriteString(line)
-		if v, ok := strings.CutPrefix(line, "Content-Length: "); ok {
-			size, _ = strconv.Atoi(strings.TrimSpace(v))
-		}
-		if line == "\r\n" {
-			break
-		}
-	}
-	body := make([]byte, size)
-	if _, err := io.ReadFull(c.in, body); err != nil {
-		return nil, err
-	}
-	return sip.Parse([]byte(b.String() + string(body)))
+func (c client) ask(start string, headers ...string) *sip.Message {
+	c.Ask(start, "", headers...)
+	return c.Recv()
 }
 
 const instance = "urn:uuid:0e324752-2f51-5a0d-8a8c-1a2b3c4d5e6f"
@@ -291,19 +199,11 @@ func standard(who uc.UserURI, more ...string) []string {
 	return append([]string{"From: <" + string(who) + ">;tag=1", "To: <" + string(who) + ">", "Call-ID: call-" + string(who)}, more...)
 }
 
-func status(t *testing.T, m *sip.Message, want int) *sip.Message {
-	t.Helper()
-	if m.Status != want {
-		t.Fatalf("got %d, want %d:\n%s", m.Status, want, m)
-	}
-	return m
-}
-
 func TestLyncSignIn(t *testing.T) {
 	s := start(t, nil)
 	c := s.dial()
 	for range 2 { // every refresh has all of it again
-		res := status(t, c.ask("REGISTER sip:example.test", lync("abb2cb12b77f")...), 200)
+		res := sipagent.Status(t, c.ask("REGISTER sip:example.test", lync("abb2cb12b77f")...), 200)
 		for name, want := range map[string]string{
 			"Expires": "7200", "ms-keep-alive": keepAlive, "Server": "RTC/5.0", "Allow-Events": lyncEvents,
 		} {
@@ -330,7 +230,7 @@ func TestLyncSignIn(t *testing.T) {
 	if ByGRUU(at, "sip:alice@example.test;opaque=user:epid:other;gruu") != nil || ByGRUU(at, string(alice)) != nil {
 		t.Error("another URI found the endpoint")
 	}
-	res := status(t, c.ask("REGISTER sip:example.test", lync("abb2cb12b77f", "Expires: 0")...), 200)
+	res := sipagent.Status(t, c.ask("REGISTER sip:example.test", lync("abb2cb12b77f", "Expires: 0")...), 200)
 	if res.Get("Expires") != "0" || len(s.r.Locate(alice)) != 0 {
 		t.Errorf("sign-out: Expires %s, located %+v", res.Get("Expires"), s.r.Locate(alice))
 	}
@@ -364,7 +264,7 @@ func TestLyncRefusals(t *testing.T) {
 		"a second, too many": {lync("e2"), 403, "4006;"},
 	} {
 		if name == "a second, too many" {
-			status(t, c.ask("REGISTER sip:example.test", lync("e1")...), 200)
+			sipagent.Status(t, c.ask("REGISTER sip:example.test", lync("e1")...), 200)
 		}
 		res := c.ask("REGISTER sip:example.test", tc.headers...)
 		if res.Status != tc.status || !strings.HasPrefix(res.Get("ms-diagnostics"), tc.diag) {
@@ -373,7 +273,7 @@ func TestLyncRefusals(t *testing.T) {
 		if tc.status == 423 && res.Get("Min-Expires") != "60" {
 			t.Errorf("Min-Expires: %s", res.Get("Min-Expires"))
 		}
-		status(t, c.ask("REGISTER sip:example.test", lync("e1", "Expires: 0")...), 200)
+		sipagent.Status(t, c.ask("REGISTER sip:example.test", lync("e1", "Expires: 0")...), 200)
 	}
 	s.g.Propose(t.Context(), &groupstate.DisableUser{User: alice})
 	if res := c.ask("REGISTER sip:example.test", lync("e1")...); res.Status != 403 || !strings.HasPrefix(res.Get("ms-diagnostics-public"), "4141;") {
@@ -392,29 +292,29 @@ func TestStandardRegistration(t *testing.T) {
 		t.Helper()
 		return c.ask("REGISTER sip:example.test", standard(bob, more...)...)
 	}
-	if res := status(t, reg(), 200); res.Get("Contact") != "" {
+	if res := sipagent.Status(t, reg(), 200); res.Get("Contact") != "" {
 		t.Errorf("query of nothing: %s", res)
 	}
-	status(t, reg("Contact: <sip:bob@192.0.2.1;transport=tcp>;q=0.25, <sip:bob@192.0.2.2>;expires=120", "Expires: 100000"), 200)
-	res := status(t, reg(), 200)
+	sipagent.Status(t, reg("Contact: <sip:bob@192.0.2.1;transport=tcp>;q=0.25, <sip:bob@192.0.2.2>;expires=120", "Expires: 100000"), 200)
+	res := sipagent.Status(t, reg(), 200)
 	want := []string{"<sip:bob@192.0.2.1;transport=tcp>;expires=28800;q=0.250", "<sip:bob@192.0.2.2>;expires=120"}
 	if got := slices.Collect(res.All("Contact")); !slices.Equal(got, want) {
 		t.Errorf("contacts: %q\nwant %q", got, want)
 	}
-	status(t, reg("Contact: <sip:bob@192.0.2.2>;expires=0"), 200)
+	sipagent.Status(t, reg("Contact: <sip:bob@192.0.2.2>;expires=0"), 200)
 	if len(s.r.Locate(bob)) != 1 {
 		t.Errorf("after one removal: %+v", s.r.Locate(bob))
 	}
-	status(t, reg("Contact: *"), 400)
-	status(t, reg("Contact: *, <sip:bob@192.0.2.2>", "Expires: 0"), 400)
-	status(t, reg("Contact: <sip:bob@192.0.2.2>;expires=59"), 423)
-	status(t, reg("Contact: <sip:bob@>"), 400)
-	c.seq -= 4
-	status(t, reg("Contact: <sip:bob@192.0.2.1;transport=tcp>"), 200)
-	c.seq -= 2
-	status(t, reg("Contact: <sip:bob@192.0.2.1;transport=tcp>"), 500)
-	c.seq += 9
-	status(t, reg("Contact: *", "Expires: 0"), 200)
+	sipagent.Status(t, reg("Contact: *"), 400)
+	sipagent.Status(t, reg("Contact: *, <sip:bob@192.0.2.2>", "Expires: 0"), 400)
+	sipagent.Status(t, reg("Contact: <sip:bob@192.0.2.2>;expires=59"), 423)
+	sipagent.Status(t, reg("Contact: <sip:bob@>"), 400)
+	c.Seq -= 4
+	sipagent.Status(t, reg("Contact: <sip:bob@192.0.2.1;transport=tcp>"), 200)
+	c.Seq -= 2
+	sipagent.Status(t, reg("Contact: <sip:bob@192.0.2.1;transport=tcp>"), 500)
+	c.Seq += 9
+	sipagent.Status(t, reg("Contact: *", "Expires: 0"), 200)
 	if users, endpoints := s.r.Count(); users != 0 || endpoints != 0 {
 		t.Errorf("left: %d users, %d endpoints", users, endpoints)
 	}
@@ -426,12 +326,12 @@ func TestGRUUOutboundAndPath(t *testing.T) {
 	flow := func(id string) string {
 		return `Contact: <sip:bob@192.0.2.1;transport=tcp>;+sip.instance="<` + instance + `>";reg-id=` + id
 	}
-	res := status(t, c.ask("REGISTER sip:example.test", standard(bob, flow("1"), "Supported: gruu, outbound, path", "Path: <sip:edge.example.test;lr>")...), 200)
+	res := sipagent.Status(t, c.ask("REGISTER sip:example.test", standard(bob, flow("1"), "Supported: gruu, outbound, path", "Path: <sip:edge.example.test;lr>")...), 200)
 	want := `<sip:bob@192.0.2.1;transport=tcp>;expires=3600;+sip.instance="<` + instance + `>";reg-id=1;pub-gruu="sip:bob@example.test;gr=` + instance + `"`
 	if res.Get("Contact") != want || res.Get("Require") != "outbound" || res.Get("Path") != "<sip:edge.example.test;lr>" {
 		t.Errorf("got %s", res)
 	}
-	status(t, c.ask("REGISTER sip:example.test", standard(bob, flow("2"))...), 200)
+	sipagent.Status(t, c.ask("REGISTER sip:example.test", standard(bob, flow("2"))...), 200)
 	if at := s.r.Locate(bob); len(at) != 2 || at[0].Path != "<sip:edge.example.test;lr>" || ByGRUU(at, string(bob)+";gr="+instance) == nil {
 		t.Errorf("two flows: %+v", at)
 	}
@@ -452,36 +352,36 @@ func (h home) Elsewhere(context.Context, uc.UserURI) string { return string(h) }
 func TestLostConnection(t *testing.T) {
 	s := start(t, nil)
 	c := s.dial()
-	status(t, c.ask("REGISTER sip:example.test", lync("e1")...), 200)
+	sipagent.Status(t, c.ask("REGISTER sip:example.test", lync("e1")...), 200)
 	s.g.mu.Lock()
 	s.g.fail = io.ErrUnexpectedEOF // the group is away for a moment
 	s.g.mu.Unlock()
 	c.Close()
-	s.until("a retry", func() bool { s.clock.mu.Lock(); defer s.clock.mu.Unlock(); return len(s.clock.alarms) > 0 })
+	sipagent.Await(s.t, "a retry", func() bool { s.clock.mu.Lock(); defer s.clock.mu.Unlock(); return len(s.clock.alarms) > 0 })
 	s.g.mu.Lock()
 	s.g.fail = nil
 	s.g.mu.Unlock()
 	s.clock.forward(lostPause)
-	s.until("the detachment", func() bool { at := s.r.Locate(alice); return len(at) == 1 && at[0].Detached })
+	sipagent.Await(s.t, "the detachment", func() bool { at := s.r.Locate(alice); return len(at) == 1 && at[0].Detached })
 
 	again := s.dial() // it comes back in time
-	status(t, again.ask("REGISTER sip:example.test", lync("e1")...), 200)
+	sipagent.Status(t, again.ask("REGISTER sip:example.test", lync("e1")...), 200)
 	s.clock.forward(30 * time.Second)
 	if at := s.r.Locate(alice); len(at) != 1 || at[0].Detached {
 		t.Errorf("came back: %+v", at)
 	}
 	again.Close()
-	s.until("the detachment", func() bool { at := s.r.Locate(alice); return len(at) == 1 && at[0].Detached })
+	sipagent.Await(s.t, "the detachment", func() bool { at := s.r.Locate(alice); return len(at) == 1 && at[0].Detached })
 	s.clock.forward(21 * time.Second)
-	s.until("the sweep", func() bool { return len(s.r.Locate(alice)) == 0 })
+	sipagent.Await(s.t, "the sweep", func() bool { return len(s.r.Locate(alice)) == 0 })
 }
 
 func TestNewerConnectionEndsTheOlder(t *testing.T) {
 	s := start(t, nil)
 	old, young := s.dial(), s.dial()
-	status(t, old.ask("REGISTER sip:example.test", lync("e1")...), 200)
-	status(t, young.ask("REGISTER sip:example.test", lync("e1")...), 200)
-	if m, err := old.next(); err == nil {
+	sipagent.Status(t, old.ask("REGISTER sip:example.test", lync("e1")...), 200)
+	sipagent.Status(t, young.ask("REGISTER sip:example.test", lync("e1")...), 200)
+	if m, err := old.Next(); err == nil {
 		t.Errorf("the old connection got %s", m)
 	}
 	if at := s.r.Locate(alice); len(at) != 1 || at[0].Detached {
@@ -504,17 +404,17 @@ func TestForcedSignOut(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			s := start(t, nil)
 			c, phone := s.dial(), s.dial()
-			status(t, c.ask("REGISTER sip:example.test", lync("e1")...), 200)
-			status(t, phone.ask("REGISTER sip:example.test", standard(alice, "Contact: <sip:alice@192.0.2.1>")...), 200)
+			sipagent.Status(t, c.ask("REGISTER sip:example.test", lync("e1")...), 200)
+			sipagent.Status(t, phone.ask("REGISTER sip:example.test", standard(alice, "Contact: <sip:alice@192.0.2.1>")...), 200)
 			tc.how(s)
-			m := c.read()
+			m := c.Recv()
 			if m.Method != "NOTIFY" || m.Event() != "registration-notify" || string(m.Body) != "deregistered;event="+tc.word ||
 				!strings.HasPrefix(m.Get("ms-diagnostics-public"), tc.diag) || m.Get("subscription-state") != "terminated;expires=0" {
 				t.Errorf("got %s", m)
 			}
 			fmt.Fprint(c, sip.NewResponse(m, 200, "").String())
-			for _, end := range []*client{c, phone} {
-				if m, err := end.next(); err == nil {
+			for _, end := range []client{c, phone} {
+				if m, err := end.Next(); err == nil {
 					t.Errorf("the connection goes on with %s", m)
 				}
 			}
@@ -528,13 +428,13 @@ func TestForcedSignOut(t *testing.T) {
 func TestSilentClientIsSignedOutAnyway(t *testing.T) {
 	s := start(t, nil)
 	c := s.dial()
-	status(t, c.ask("REGISTER sip:example.test", lync("e1")...), 200)
+	sipagent.Status(t, c.ask("REGISTER sip:example.test", lync("e1")...), 200)
 	if ended, err := s.r.SignOut(t.Context(), alice, "e1"); err != nil || len(ended) != 1 {
 		t.Fatalf("%v %v", ended, err)
 	}
-	c.read()
+	c.Recv()
 	s.clock.forward(5 * time.Second)
-	if _, err := c.next(); err == nil {
+	if _, err := c.Next(); err == nil {
 		t.Error("the connection goes on")
 	}
 }
@@ -553,20 +453,20 @@ func TestAdoptionAfterARestart(t *testing.T) {
 	if at := s.r.Locate(carol); len(at) != 1 || !at[0].Detached {
 		t.Fatalf("located: %+v", at)
 	}
-	s.until("the sweep", func() bool { s.clock.forward(21 * time.Second); return len(s.r.Locate(carol)) == 0 })
+	sipagent.Await(s.t, "the sweep", func() bool { s.clock.forward(21 * time.Second); return len(s.r.Locate(carol)) == 0 })
 }
 
 func TestOptions(t *testing.T) {
 	s := start(t, nil)
 	c := s.dial()
-	if res := status(t, c.ask("OPTIONS sip:fe1.example.test", standard(bob)...), 200); res.Get("Allow") == "" {
+	if res := sipagent.Status(t, c.ask("OPTIONS sip:fe1.example.test", standard(bob)...), 200); res.Get("Allow") == "" {
 		t.Errorf("server: %s", res)
 	}
-	status(t, c.ask("OPTIONS sip:alice@example.test", standard(bob)...), 403)
-	status(t, c.ask("REGISTER sip:example.test", standard(bob, `Contact: <sip:bob@192.0.2.1>;methods="INVITE,ACK"`)...), 200)
-	status(t, c.ask("OPTIONS sip:alice@example.test", standard(bob)...), 480)
-	status(t, c.ask("OPTIONS sip:nobody@example.test", standard(bob)...), 404)
-	if res := status(t, c.ask("OPTIONS sip:bob@example.test", standard(bob)...), 200); res.Get("Allow") != "ACK, INVITE" {
+	sipagent.Status(t, c.ask("OPTIONS sip:alice@example.test", standard(bob)...), 403)
+	sipagent.Status(t, c.ask("REGISTER sip:example.test", standard(bob, `Contact: <sip:bob@192.0.2.1>;methods="INVITE,ACK"`)...), 200)
+	sipagent.Status(t, c.ask("OPTIONS sip:alice@example.test", standard(bob)...), 480)
+	sipagent.Status(t, c.ask("OPTIONS sip:nobody@example.test", standard(bob)...), 404)
+	if res := sipagent.Status(t, c.ask("OPTIONS sip:bob@example.test", standard(bob)...), 200); res.Get("Allow") != "ACK, INVITE" {
 		t.Errorf("user: %s", res)
 	}
 }
