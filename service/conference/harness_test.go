@@ -19,6 +19,7 @@ import (
 	"trivet/link/siptrans"
 	"trivet/rule/groupstate"
 	"trivet/rule/policy"
+	"trivet/test/sipagent"
 	"trivet/uc"
 	"trivet/wire/cccp"
 	"trivet/wire/sip"
@@ -30,22 +31,10 @@ const (
 	carol = uc.UserURI("sip:carol@example.test")
 	dave  = uc.UserURI("sip:dave@example.test")
 
-	host     = "fe1.example.test"
+	fqdn     = "fe1.example.test"
 	patience = 10 * time.Second
 	imOffer  = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=session\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=message 5060 sip null\r\n"
 )
-
-// believing takes everybody for whom the From names.
-type believing struct{}
-
-func (believing) Authenticate(_ context.Context, r *sipmux.Request) (*sip.Message, error) {
-	from, err := r.From()
-	if err != nil {
-		return nil, err
-	}
-	r.User, err = uc.ParseUserURI(from.URI)
-	return nil, err
-}
 
 // skipping is a clock that can be set on.
 type skipping struct {
@@ -70,7 +59,7 @@ type world struct {
 	s     *Service
 	clock *skipping
 	rules *rules
-	addr  string
+	host  *sipagent.Host
 
 	mu    sync.Mutex // guards state
 	state *groupstate.State
@@ -95,30 +84,17 @@ func start(t *testing.T, grace time.Duration, cfg siptrans.Config) *world {
 	t.Cleanup(func() { goleak.VerifyNone(t) })
 	w := &world{t: t, clock: &skipping{}, state: groupstate.New(), rules: &rules{*policy.ConferencingPolicy.Default(), *policy.UserServicesConfiguration.Default()}}
 	group := life.New(context.Background(), log.Discard())
-	mux := &struct{ *sipmux.Mux }{}
-	cfg.Handler = mux
-	layer := siptrans.New(cfg)
+	w.host = sipagent.NewHost(cfg)
 	w.s = New(Config{
-		Groups: w, Link: layer, Life: group, Clock: w.clock, FQDN: host, Epoch: 1, Port: 5061, Grace: grace, Policies: w.rules,
+		Groups: w, Link: w.host.Layer, Life: group, Clock: w.clock, FQDN: fqdn, Epoch: 1, Port: 5061, Grace: grace, Policies: w.rules,
 		Locate: func(uc.UserURI) []groupstate.Binding { return nil },
 	})
-	var err error
-	if mux.Mux, err = sipmux.New(sipmux.Config{Routes: w.s.Routes(), Auth: believing{}, FQDN: host, Now: w.clock.Now}); err != nil {
-		t.Fatal(err)
-	}
-	at, err := layer.Listen(context.Background(), siptrans.Listener{Network: "tcp", Addr: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	w.addr = at.String()
 	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 20*time.Millisecond)
-		defer cancel()
-		layer.Close(ctx)
 		if err := group.Stop(context.Background()); err != nil {
 			t.Error(err)
 		}
 	})
+	w.host.ServeFor(t, 20*time.Millisecond, sipmux.Config{Routes: w.s.Routes(), FQDN: fqdn, Now: w.clock.Now})
 	for _, u := range []uc.UserURI{alice, bob, carol, dave} {
 		w.Propose(context.Background(), u, &groupstate.EnableUser{User: u, Now: 1})
 	}
@@ -160,7 +136,7 @@ func (w *world) guest(user uc.UserURI, epid string) *peer {
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	var err error
-	if g.c, err = sipclient.Dial(ctx, sipclient.Config{Addr: w.addr, User: user, Handle: g.take}); err != nil {
+	if g.c, err = sipclient.Dial(ctx, sipclient.Config{Addr: w.host.Addr["tcp"], User: user, Handle: g.take}); err != nil {
 		w.t.Fatal(err)
 	}
 	w.t.Cleanup(func() { g.c.Close() })

@@ -7,6 +7,7 @@ import (
 
 	"trivet/rule/access"
 	"trivet/rule/groupstate"
+	"trivet/test/sipagent"
 	"trivet/uc"
 	"trivet/wire/sip"
 )
@@ -34,9 +35,9 @@ func TestBlockedCallerSeesAnOfflineUser(t *testing.T) {
 	}
 	answers := func() (list []string) {
 		for _, m := range requests() {
-			res := w.is(a.do(m), 480)
+			res := sipagent.Status(w.t, a.do(m), 480)
 			if m.Method == "INVITE" {
-				a.send(a.request("ACK", m.RequestURI, "", "Via: "+m.Get("Via"), "To: "+res.Get("To"), "Call-ID: "+m.CallID()))
+				a.Send(a.request("ACK", m.RequestURI, "", "Via: "+m.Get("Via"), "To: "+res.Get("To"), "Call-ID: "+m.CallID()))
 			}
 			list = append(list, told(res))
 		}
@@ -56,14 +57,14 @@ func TestBlockedCallerSeesAnOfflineUser(t *testing.T) {
 
 	hello := func(d *device) {
 		t.Helper()
-		d.send(d.request("MESSAGE", gruu(bob, "b1"), "hello"))
+		d.Send(d.request("MESSAGE", gruu(bob, "b1"), "hello"))
 		lync.reply(lync.recv("MESSAGE"), 200)
-		w.is(d.final(), 200)
+		sipagent.Status(w.t, d.final(), 200)
 	}
 	hello(c) // is not blocked
-	lync.send(lync.request("MESSAGE", string(alice), "who has blocked may write"))
+	lync.Send(lync.request("MESSAGE", string(alice), "who has blocked may write"))
 	a.reply(a.recv("MESSAGE"), 200)
-	w.is(lync.final(), 200)
+	sipagent.Status(w.t, lync.final(), 200)
 	w.block(bob, pardoned(alice))
 	hello(a)
 }
@@ -74,7 +75,7 @@ func TestBlockedInTheGateway(t *testing.T) {
 	ok := chatWith(a)
 	typing := `<KeyboardActivity><status status="type"/></KeyboardActivity>`
 	both := func() []string {
-		return []string{told(w.is(a.do(a.within(ok, "MESSAGE", "hello")), 480)), told(w.is(a.do(a.within(ok, "INFO", typing)), 200)), told(w.is(a.do(a.within(ok, "INVITE", imOffer, sdpType)), 200))}
+		return []string{told(sipagent.Status(w.t, a.do(a.within(ok, "MESSAGE", "hello")), 480)), told(sipagent.Status(w.t, a.do(a.within(ok, "INFO", typing)), 200)), told(sipagent.Status(w.t, a.do(a.within(ok, "INVITE", imOffer, sdpType)), 200))}
 	}
 	back := w.away(bob)
 	offline := both()
@@ -85,11 +86,11 @@ func TestBlockedInTheGateway(t *testing.T) {
 	}
 	phone.quiet()
 	w.block(bob, pardoned(alice))
-	a.send(a.within(ok, "MESSAGE", "hello"))
+	a.Send(a.within(ok, "MESSAGE", "hello"))
 	phone.reply(phone.recv("MESSAGE"), 200)
-	w.is(a.final(), 200)
+	sipagent.Status(w.t, a.final(), 200)
 	w.block(bob, person(alice))
-	w.is(a.do(a.within(ok, "BYE", "")), 200)
+	sipagent.Status(w.t, a.do(a.within(ok, "BYE", "")), 200)
 }
 
 func TestBlockedWithinASession(t *testing.T) {
@@ -97,16 +98,16 @@ func TestBlockedWithinASession(t *testing.T) {
 	a, b := w.lync(alice, "a1"), w.lync(bob, "b1")
 	ok, invite := dialog(w, a, b)
 	w.block(bob, person(alice))
-	if res := w.is(a.do(a.within(ok, "MESSAGE", "hello")), 480); !strings.HasPrefix(res.Get("ms-diagnostics"), "1014;") {
+	if res := sipagent.Status(w.t, a.do(a.within(ok, "MESSAGE", "hello")), 480); !strings.HasPrefix(res.Get("ms-diagnostics"), "1014;") {
 		t.Errorf("got\n%s", res)
 	}
 	b.quiet()
-	b.send(b.back(invite, "MESSAGE", "who has blocked may write"))
+	b.Send(b.back(invite, "MESSAGE", "who has blocked may write"))
 	a.reply(a.recv("MESSAGE"), 200)
-	w.is(b.final(), 200)
-	a.send(a.within(ok, "BYE", "")) // ends it for both
+	sipagent.Status(w.t, b.final(), 200)
+	a.Send(a.within(ok, "BYE", "")) // ends it for both
 	b.reply(b.recv("BYE"), 200)
-	w.is(a.final(), 200)
+	sipagent.Status(w.t, a.final(), 200)
 }
 
 func TestDoorsFollowTheGroup(t *testing.T) {

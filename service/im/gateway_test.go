@@ -8,6 +8,7 @@ import (
 
 	"trivet/link/siptrans"
 	"trivet/rule/groupstate"
+	"trivet/test/sipagent"
 	"trivet/wire/presdoc"
 	"trivet/wire/sdp"
 	"trivet/wire/sip"
@@ -16,8 +17,8 @@ import (
 // chatWith opens a session of the gateway with bob's phones.
 func chatWith(d *device) *sip.Message {
 	d.t.Helper()
-	ok := d.is(d.do(d.request("INVITE", string(bob), imOffer, sdpType)), 200)
-	d.send(d.within(ok, "ACK", ""))
+	ok := sipagent.Status(d.t, d.do(d.request("INVITE", string(bob), imOffer, sdpType)), 200)
+	d.Send(d.within(ok, "ACK", ""))
 	return ok
 }
 
@@ -32,16 +33,16 @@ func TestGatewayOpens(t *testing.T) {
 	if ok.ContentType() != "application/sdp" || target(ok) != "sip:"+host+":5061;transport=tcp" || !tagged(ok) || strings.Contains(ok.Get("Supported"), "ms-text-format") {
 		t.Errorf("the answer is\n%s", ok)
 	}
-	again := w.is(a.do(a.within(ok, "INVITE", imOffer, sdpType)), 200) // a refresh
+	again := sipagent.Status(w.t, a.do(a.within(ok, "INVITE", imOffer, sdpType)), 200) // a refresh
 	if !bytes.Equal(again.Body, ok.Body) || again.Get("Contact") != ok.Get("Contact") || again.Get("To") != ok.Get("To") {
 		t.Errorf("the refresh is answered with\n%s", again)
 	}
-	a.send(a.within(ok, "ACK", ""))
-	w.is(a.do(a.within(ok, "INVITE", "")), 200)
-	a.send(a.within(ok, "ACK", ""))
+	a.Send(a.within(ok, "ACK", ""))
+	sipagent.Status(w.t, a.do(a.within(ok, "INVITE", "")), 200)
+	a.Send(a.within(ok, "ACK", ""))
 	refused := a.within(ok, "INVITE", callBody, sdpType)
-	w.is(a.do(refused), 488)
-	a.send(a.within(ok, "ACK", "", "Via: "+refused.Get("Via"), "CSeq: "+strconv.Itoa(a.seq)+" ACK"))
+	sipagent.Status(w.t, a.do(refused), 488)
+	a.Send(a.within(ok, "ACK", "", "Via: "+refused.Get("Via"), "CSeq: "+strconv.Itoa(a.Seq)+" ACK"))
 	a.quiet()
 	phone.quiet() // it does not know sessions
 }
@@ -57,7 +58,7 @@ func TestGatewayMakesPages(t *testing.T) {
 		{"text/html", "text/html"},
 		{presdoc.TypeIsComposing, presdoc.TypeIsComposing},
 	} {
-		a.send(a.within(ok, "MESSAGE", "Grüße", "Content-Type: "+c.sent))
+		a.Send(a.within(ok, "MESSAGE", "Grüße", "Content-Type: "+c.sent))
 		m := phone.recv("MESSAGE")
 		from, err := m.From()
 		if err != nil || from.URI != string(alice) || m.Get("To") != "<"+string(bob)+">" || m.RequestURI != "sip:b1@127.0.0.1" || m.Get("Content-Type") != c.want || string(m.Body) != "Grüße" {
@@ -65,7 +66,7 @@ func TestGatewayMakesPages(t *testing.T) {
 		}
 		calls, tags = append(calls, m.CallID()), append(tags, from.Tag())
 		phone.reply(m, 200)
-		w.is(a.final(), 200)
+		sipagent.Status(w.t, a.final(), 200)
 	}
 	if tags[0] != tags[1] || tags[0] == "" || tags[0] == "a1" || calls[0] == calls[1] || calls[0] == ok.CallID() {
 		t.Errorf("pages have the From tags %q and the Call-IDs %q", tags, calls)
@@ -83,7 +84,7 @@ func TestGatewayReportsDelivery(t *testing.T) {
 		t.Run(strconv.Itoa(c.says[0])+" and "+strconv.Itoa(c.says[1]), func(t *testing.T) {
 			w := startWith(t, map[bool]siptrans.Config{true: impatient}[c.want == 408])
 			a, phones := w.lync(alice, "a1"), []*device{w.phone(bob, "b1"), w.phone(bob, "b2")}
-			a.send(a.within(chatWith(a), "MESSAGE", "hello"))
+			a.Send(a.within(chatWith(a), "MESSAGE", "hello"))
 			var asked []*sip.Message
 			for _, p := range phones {
 				asked = append(asked, p.recv("MESSAGE"))
@@ -95,7 +96,7 @@ func TestGatewayReportsDelivery(t *testing.T) {
 					p.quiet() // its answer is in before the next one's
 				}
 			}
-			w.is(a.final(), c.want)
+			sipagent.Status(w.t, a.final(), c.want)
 			a.quiet() // once
 			for _, p := range phones {
 				p.Close() // ends what is still waited for
@@ -109,24 +110,24 @@ func TestGatewayWithoutDevices(t *testing.T) {
 	a, phone := w.lync(alice, "a1"), w.phone(bob, "b1")
 	ok := chatWith(a)
 	back := w.away(bob)
-	w.is(a.do(a.within(ok, "MESSAGE", "hello")), 480)
-	w.is(a.do(a.within(ok, "INFO", "<KeyboardActivity><status status=\"type\"/></KeyboardActivity>", "Content-Type: application/xml")), 200)
+	sipagent.Status(w.t, a.do(a.within(ok, "MESSAGE", "hello")), 480)
+	sipagent.Status(w.t, a.do(a.within(ok, "INFO", "<KeyboardActivity><status status=\"type\"/></KeyboardActivity>", "Content-Type: application/xml")), 200)
 	phone.quiet()
 	back()
-	a.send(a.within(ok, "MESSAGE", "hello"))
+	a.Send(a.within(ok, "MESSAGE", "hello"))
 	phone.recv("MESSAGE")
 	phone.Close() // before it has answered
-	w.is(a.final(), 480)
+	sipagent.Status(w.t, a.final(), 480)
 }
 
 // TestGatewayFollowsTheCalledDevice: who has called one device writes to it alone.
 func TestGatewayFollowsTheCalledDevice(t *testing.T) {
 	w := start(t)
 	a, one, two := w.lync(alice, "a1"), w.phone(bob, "b1"), w.phone(bob, "b2")
-	ok := w.is(a.do(a.request("INVITE", gruu(bob, "b2"), imOffer, sdpType)), 200)
-	a.send(a.within(ok, "MESSAGE", "hello"))
+	ok := sipagent.Status(w.t, a.do(a.request("INVITE", gruu(bob, "b2"), imOffer, sdpType)), 200)
+	a.Send(a.within(ok, "MESSAGE", "hello"))
 	two.reply(two.recv("MESSAGE"), 200)
-	w.is(a.final(), 200)
+	sipagent.Status(w.t, a.final(), 200)
 	one.quiet()
 }
 
@@ -134,10 +135,10 @@ func TestGatewayFollowsTheCalledDevice(t *testing.T) {
 func TestGatewayToOneself(t *testing.T) {
 	w := start(t)
 	a, phone := w.lync(alice, "a1"), w.phone(alice, "p1")
-	ok := w.is(a.do(a.request("INVITE", string(alice), imOffer, sdpType)), 200)
-	a.send(a.within(ok, "MESSAGE", "hello"))
+	ok := sipagent.Status(w.t, a.do(a.request("INVITE", string(alice), imOffer, sdpType)), 200)
+	a.Send(a.within(ok, "MESSAGE", "hello"))
 	phone.reply(phone.recv("MESSAGE"), 200)
-	w.is(a.final(), 200)
+	sipagent.Status(w.t, a.final(), 200)
 }
 
 // TestWayBack: what the phone writes is a page, which Lync clients show.
@@ -145,9 +146,9 @@ func TestWayBack(t *testing.T) {
 	w := start(t)
 	a, phone := w.lync(alice, "a1"), w.phone(bob, "b1")
 	chatWith(a)
-	phone.send(phone.request("MESSAGE", string(alice), "hello"))
+	phone.Send(phone.request("MESSAGE", string(alice), "hello"))
 	a.reply(a.recv("MESSAGE"), 200)
-	w.is(phone.final(), 200)
+	sipagent.Status(w.t, phone.final(), 200)
 }
 
 func TestGatewayTranslatesTyping(t *testing.T) {
@@ -155,7 +156,7 @@ func TestGatewayTranslatesTyping(t *testing.T) {
 	a, phone := w.lync(alice, "a1"), w.phone(bob, "b1")
 	ok := chatWith(a)
 	for status, active := range map[string]bool{"type": true, "idle": false} {
-		w.is(a.do(a.within(ok, "INFO", `<KeyboardActivity><status status="`+status+`"/></KeyboardActivity>`, "Content-Type: application/xml")), 200)
+		sipagent.Status(w.t, a.do(a.within(ok, "INFO", `<KeyboardActivity><status status="`+status+`"/></KeyboardActivity>`, "Content-Type: application/xml")), 200)
 		m := phone.recv("MESSAGE")
 		doc, err := presdoc.ParseComposing(m.Body)
 		if err != nil || doc.Active != active || m.ContentType() != presdoc.TypeIsComposing {
@@ -164,7 +165,7 @@ func TestGatewayTranslatesTyping(t *testing.T) {
 		phone.reply(m, 415) // many cannot show it; nobody cares
 	}
 	for _, body := range []string{"<KeyboardActivity><status status=\"dance\"/></KeyboardActivity>", "<not-xml", ""} {
-		w.is(a.do(a.within(ok, "INFO", body, "Content-Type: application/xml")), 200)
+		sipagent.Status(w.t, a.do(a.within(ok, "INFO", body, "Content-Type: application/xml")), 200)
 	}
 	phone.quiet()
 	a.quiet()
@@ -179,16 +180,16 @@ func TestGatewayEnds(t *testing.T) {
 			t.Errorf("%s: got\n%s", method, res)
 		}
 	}
-	w.is(a.do(a.within(ok, "BYE", "")), 200)
+	sipagent.Status(w.t, a.do(a.within(ok, "BYE", "")), 200)
 	for _, method := range []string{"BYE", "MESSAGE", "INFO"} {
-		w.is(a.do(a.within(ok, method, "hello")), 481)
+		sipagent.Status(w.t, a.do(a.within(ok, method, "hello")), 481)
 	}
 	refused := a.within(ok, "INVITE", imOffer, sdpType)
-	w.is(a.do(refused), 481)
-	a.send(a.within(ok, "ACK", "", "Via: "+refused.Get("Via")))
-	a.send(a.within(other, "MESSAGE", "still here"))
+	sipagent.Status(w.t, a.do(refused), 481)
+	a.Send(a.within(ok, "ACK", "", "Via: "+refused.Get("Via")))
+	a.Send(a.within(other, "MESSAGE", "still here"))
 	phone.reply(phone.recv("MESSAGE"), 200)
-	w.is(a.final(), 200)
+	sipagent.Status(w.t, a.final(), 200)
 }
 
 // TestRestartLosesGatewaySessions: the same requests at a server that does not
@@ -205,12 +206,12 @@ func TestRestartLosesGatewaySessions(t *testing.T) {
 		w := start(t)
 		a, phone := w.lync(alice, "a1"), w.phone(bob, "b1")
 		for _, method := range []string{"MESSAGE", "INFO", "BYE"} {
-			w.is(a.do(a.within(ok, method, "hello")), 481)
+			sipagent.Status(w.t, a.do(a.within(ok, method, "hello")), 481)
 		}
 		phone.quiet()
-		a.send(a.within(chatWith(a), "MESSAGE", "again"))
+		a.Send(a.within(chatWith(a), "MESSAGE", "again"))
 		phone.reply(phone.recv("MESSAGE"), 200)
-		w.is(a.final(), 200)
+		sipagent.Status(w.t, a.final(), 200)
 	})
 }
 
@@ -225,17 +226,17 @@ func TestGatewaySessionHasOneOwner(t *testing.T) {
 				t.Errorf("%s of %s: got\n%s", method, thief.name, res)
 			}
 			if method == "INVITE" {
-				thief.send(thief.within(ok, "ACK", "", "Via: "+m.Get("Via")))
+				thief.Send(thief.within(ok, "ACK", "", "Via: "+m.Get("Via")))
 			}
 		}
 	}
 	for _, method := range []string{"MESSAGE", "BYE"} { // on the owner's connection, as another
-		w.is(a.do(a.within(ok, method, "hello", "From: <"+string(carol)+">;tag=a1")), 481)
+		sipagent.Status(w.t, a.do(a.within(ok, method, "hello", "From: <"+string(carol)+">;tag=a1")), 481)
 	}
 	w.change(bob, func(list []groupstate.Binding) []groupstate.Binding { return list[:1] })
-	a.send(a.within(ok, "MESSAGE", "hello"))
+	a.Send(a.within(ok, "MESSAGE", "hello"))
 	phone.reply(phone.recv("MESSAGE"), 200)
-	w.is(a.final(), 200)
+	sipagent.Status(w.t, a.final(), 200)
 }
 
 // TestEqualDialogs: two clients may choose the same Call-ID and tags.
@@ -248,13 +249,13 @@ func TestEqualDialogs(t *testing.T) {
 		t.Fatalf("Call-IDs %q and %q", first.CallID(), second.CallID())
 	}
 	for _, d := range []*device{a, c} {
-		d.send(d.within(map[*device]*sip.Message{a: first, c: second}[d], "MESSAGE", "hello"))
+		d.Send(d.within(map[*device]*sip.Message{a: first, c: second}[d], "MESSAGE", "hello"))
 		m := phone.recv("MESSAGE")
 		if from, _ := m.From(); from.URI != string(d.user) {
 			t.Errorf("%s writes as %s", d.user, from.URI)
 		}
 		phone.reply(m, 200)
-		w.is(d.final(), 200)
+		sipagent.Status(w.t, d.final(), 200)
 	}
 }
 
@@ -267,13 +268,13 @@ func TestGatewaySessionsAreLimited(t *testing.T) {
 		last = chatWith(a)
 	}
 	m := a.request("INVITE", string(bob), imOffer, sdpType)
-	res := w.is(a.do(m), 403)
+	res := sipagent.Status(w.t, a.do(m), 403)
 	if diag := res.Get("ms-diagnostics"); !strings.HasPrefix(diag, "4006;") || !strings.Contains(diag, "more than 256 chats") {
 		t.Errorf("refused with %s", diag)
 	}
-	a.send(a.request("ACK", string(bob), "", "Via: "+m.Get("Via"), "To: "+res.Get("To"), "Call-ID: "+m.CallID()))
+	a.Send(a.request("ACK", string(bob), "", "Via: "+m.Get("Via"), "To: "+res.Get("To"), "Call-ID: "+m.CallID()))
 	chatWith(other) // has a count of its own
-	w.is(a.do(a.within(last, "BYE", "")), 200)
+	sipagent.Status(w.t, a.do(a.within(last, "BYE", "")), 200)
 	chatWith(a)
 
 	sessions := func() (all, ofA int) {

@@ -1,10 +1,7 @@
 package im
 
 import (
-	"bufio"
 	"context"
-	"io"
-	"net"
 	"slices"
 	"strconv"
 	"strings"
@@ -20,6 +17,7 @@ import (
 	"trivet/rule/access"
 	"trivet/rule/groupstate"
 	"trivet/rule/siptxn"
+	"trivet/test/sipagent"
 	"trivet/uc"
 	"trivet/wire/sip"
 )
@@ -37,28 +35,11 @@ const (
 	callBody = "v=0\r\no=- 0 0 IN IP4 127.0.0.1\r\ns=session\r\nc=IN IP4 127.0.0.1\r\nt=0 0\r\nm=audio 5004 RTP/AVP 0\r\n"
 )
 
-// believing takes everybody for whom the From names.
-type believing struct{}
-
-func (believing) Authenticate(_ context.Context, r *sipmux.Request) (*sip.Message, error) {
-	from, err := r.From()
-	if err != nil {
-		return nil, err
-	}
-	r.User, err = uc.ParseUserURI(from.URI)
-	return nil, err
-}
-
-type handler func(context.Context, *siptrans.ServerTx)
-
-func (f handler) Serve(ctx context.Context, tx *siptrans.ServerTx) { f(ctx, tx) }
-
 // world is a server with the service, and who is registered there.
 type world struct {
 	t     *testing.T
 	s     *Service
-	layer *siptrans.Layer
-	addr  map[string]string // by transport
+	host  *sipagent.Host
 	state *groupstate.State
 	index uint64
 
@@ -73,35 +54,15 @@ var impatient = siptrans.Config{MessageAnswer: 100 * time.Millisecond, Timers: s
 
 func startWith(t *testing.T, cfg siptrans.Config) *world {
 	t.Cleanup(func() { goleak.VerifyNone(t) })
-	w := &world{t: t, addr: map[string]string{}, state: groupstate.New(), at: map[uc.UserURI][]groupstate.Binding{}}
+	w := &world{t: t, state: groupstate.New(), at: map[uc.UserURI][]groupstate.Binding{}}
 	for _, u := range []uc.UserURI{alice, bob, carol} {
 		w.apply(&groupstate.EnableUser{User: u})
 	}
-	var mux *sipmux.Mux
 	cfg.Lag = time.Minute
-	cfg.Handler = handler(func(ctx context.Context, tx *siptrans.ServerTx) { mux.Serve(ctx, tx) })
-	w.layer = siptrans.New(cfg)
-	w.s = New(Config{Layer: w.layer, Proxy: sipproxy.New(sipproxy.Config{Layer: w.layer}), Locate: w.locate, Epoch: epoch, FQDN: host, Port: 5061,
+	w.host = sipagent.NewHost(cfg)
+	w.s = New(Config{Layer: w.host.Layer, Proxy: sipproxy.New(sipproxy.Config{Layer: w.host.Layer}), Locate: w.locate, Epoch: epoch, FQDN: host, Port: 5061,
 		Known: func(u uc.UserURI) bool { return u == alice || u == bob || u == carol }})
-	var err error
-	routes := append(w.s.Routes(), sipmux.Route{Method: "REGISTER", Who: sipmux.User, Doc: "binds", Serve: w.register})
-	if mux, err = sipmux.New(sipmux.Config{Routes: routes, Auth: believing{}, FQDN: host}); err != nil {
-		t.Fatal(err)
-	}
-	for _, network := range []string{"tcp", "udp"} {
-		at, err := w.layer.Listen(context.Background(), siptrans.Listener{Network: network, Addr: "127.0.0.1:0"})
-		if err != nil {
-			t.Fatal(err)
-		}
-		w.addr[network] = at.String()
-	}
-	t.Cleanup(func() {
-		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
-		defer cancel()
-		if err := w.layer.Close(ctx); err != nil {
-			t.Error(err)
-		}
-	})
+	w.host.Serve(t, sipmux.Config{FQDN: host, Routes: append(w.s.Routes(), sipmux.Route{Method: "REGISTER", Who: sipmux.User, Doc: "binds", Serve: w.register})}, "tcp", "udp")
 	return w
 }
 
@@ -152,7 +113,7 @@ func (w *world) away(user uc.UserURI) (back func()) {
 func (w *world) conn(d *device) *siptrans.Conn {
 	w.t.Helper()
 	for _, b := range w.locate(d.user, gruu(d.user, d.name)) {
-		if c := w.layer.Conn(b.Flow.Conn); c != nil {
+		if c := w.host.Layer.Conn(b.Flow.Conn); c != nil {
 			return c
 		}
 	}
@@ -198,11 +159,9 @@ func pardoned(u uc.UserURI) groupstate.MemberChange {
 // device is one endpoint of a user on a socket of its own.
 type device struct {
 	*world
-	net.Conn
-	in   *bufio.Reader
+	*sipagent.Agent
 	user uc.UserURI
 	name string
-	seq  int
 }
 
 func (w *world) lync(user uc.UserURI, name string) *device {
@@ -213,21 +172,15 @@ func (w *world) phone(user uc.UserURI, name string) *device { return w.device("t
 
 func (w *world) device(network string, user uc.UserURI, name string, headers ...string) *device {
 	w.t.Helper()
-	nc, err := net.Dial(network, w.addr[network])
-	if err != nil {
-		w.t.Fatal(err)
-	}
-	nc.SetDeadline(time.Now().Add(60 * time.Second))
-	w.t.Cleanup(func() { nc.Close() })
-	d := &device{world: w, Conn: nc, in: bufio.NewReaderSize(nc, 64<<10), user: user, name: name}
-	w.is(d.do(d.request("REGISTER", "sip:example.test", "", append(headers, "X-Name: "+name)...)), 200)
+	d := &device{world: w, Agent: w.host.Dial(w.t, network), user: user, name: name}
+	sipagent.Status(w.t, d.do(d.request("REGISTER", "sip:example.test", "", append(headers, "X-Name: "+name)...)), 200)
 	return d
 }
 
 // request makes a request outside of dialogs; headers replace the usual ones.
 func (d *device) request(method, uri, body string, headers ...string) *sip.Message {
-	d.seq++
-	number := strconv.Itoa(d.seq)
+	d.Seq++
+	number := strconv.Itoa(d.Seq)
 	to := uri
 	if u, err := uc.ParseUserURI(uri); err == nil {
 		to = string(u)
@@ -288,13 +241,6 @@ func recorded(m *sip.Message) (list []string) {
 	return list
 }
 
-func (d *device) send(m *sip.Message) {
-	d.t.Helper()
-	if _, err := io.WriteString(d, m.String()); err != nil {
-		d.t.Fatal(err)
-	}
-}
-
 // reply answers a request; the To tag is the device's name.
 func (d *device) reply(req *sip.Message, status int, headers ...string) {
 	d.t.Helper()
@@ -307,13 +253,13 @@ func (d *device) reply(req *sip.Message, status int, headers ...string) {
 		name, value, _ := strings.Cut(h, ": ")
 		res.Set(name, value)
 	}
-	d.send(res)
+	d.Send(res)
 }
 
 // do sends a request and returns its final answer.
 func (d *device) do(m *sip.Message) *sip.Message {
 	d.t.Helper()
-	d.send(m)
+	d.Send(m)
 	return d.final()
 }
 
@@ -321,7 +267,7 @@ func (d *device) do(m *sip.Message) *sip.Message {
 func (d *device) final() *sip.Message {
 	d.t.Helper()
 	for {
-		m := d.read()
+		m := d.Recv()
 		switch {
 		case m.IsRequest():
 			d.t.Fatalf("%s got\n%s\nwants an answer", d.name, m)
@@ -334,46 +280,9 @@ func (d *device) final() *sip.Message {
 // recv reads a request.
 func (d *device) recv(method string) *sip.Message {
 	d.t.Helper()
-	m := d.read()
+	m := d.Recv()
 	if m.Method != method {
 		d.t.Fatalf("%s got\n%s\nwants %s", d.name, m, method)
-	}
-	return m
-}
-
-func (d *device) read() *sip.Message {
-	d.t.Helper()
-	if d.LocalAddr().Network() == "udp" {
-		b := make([]byte, 64<<10)
-		n, err := d.Read(b)
-		if err != nil {
-			d.t.Fatal(d.name, err)
-		}
-		return d.parse(b[:n])
-	}
-	var b strings.Builder
-	size := 0
-	for line := ""; line != "\r\n"; {
-		var err error
-		if line, err = d.in.ReadString('\n'); err != nil {
-			d.t.Fatal(d.name, err)
-		}
-		b.WriteString(line)
-		if v, ok := strings.CutPrefix(line, "Content-Length: "); ok {
-			size, _ = strconv.Atoi(strings.TrimSpace(v))
-		}
-	}
-	if _, err := io.CopyN(&b, d.in, int64(size)); err != nil {
-		d.t.Fatal(d.name, err)
-	}
-	return d.parse([]byte(b.String()))
-}
-
-func (d *device) parse(b []byte) *sip.Message {
-	d.t.Helper()
-	m, err := sip.Parse(b)
-	if err != nil {
-		d.t.Fatal(err)
 	}
 	return m
 }
@@ -382,16 +291,8 @@ func (d *device) parse(b []byte) *sip.Message {
 // comes next is the answer to a question of its own.
 func (d *device) quiet() {
 	d.t.Helper()
-	d.send(d.request("OPTIONS", "sip:example.test", ""))
-	if m := d.read(); m.IsRequest() || m.Status != 200 || m.CallID() != d.name+strconv.Itoa(d.seq) {
+	d.Send(d.request("OPTIONS", "sip:example.test", ""))
+	if m := d.Recv(); m.IsRequest() || m.Status != 200 || m.CallID() != d.name+strconv.Itoa(d.Seq) {
 		d.t.Fatalf("%s was sent\n%s", d.name, m)
 	}
-}
-
-func (w *world) is(m *sip.Message, want int) *sip.Message {
-	w.t.Helper()
-	if m.Status != want {
-		w.t.Fatalf("got %d, want %d:\n%s", m.Status, want, m)
-	}
-	return m
 }

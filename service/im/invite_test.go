@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"trivet/link/sipmux"
+	"trivet/test/sipagent"
 	"trivet/uc"
 	"trivet/wire/cccp"
 	"trivet/wire/sip"
@@ -23,15 +24,15 @@ func TestInvitationsToAConference(t *testing.T) {
 	phone, pager := w.phone(bob, "b3"), w.phone(carol, "c1")
 	body := string(cccp.Invitation{FocusURI: "sip:alice@example.test;gruu;opaque=app:conf:focus:id:A", IM: true}.Append(nil))
 	const kind = "Content-Type: " + cccp.TypeInvitation
-	a.send(a.request("INVITE", string(bob), body, kind))
+	a.Send(a.request("INVITE", string(bob), body, kind))
 	one.recv("INVITE")
 	two.reply(two.recv("INVITE"), 200)
-	w.is(a.final(), 200)
+	sipagent.Status(w.t, a.final(), 200)
 	phone.quiet()
 	if n := len(invited); n != 0 {
 		t.Errorf("%d are invited in place of their devices", n)
 	}
-	w.is(a.do(a.request("INVITE", string(carol), body, kind)), 200)
+	sipagent.Status(w.t, a.do(a.request("INVITE", string(carol), body, kind)), 200)
 	pager.quiet()
 	if n := len(invited); n != 1 || <-invited != carol {
 		t.Errorf("%d are invited in place of their devices, want carol", n)

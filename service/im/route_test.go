@@ -7,6 +7,7 @@ import (
 
 	"trivet/link/siptrans"
 	"trivet/rule/groupstate"
+	"trivet/test/sipagent"
 	"trivet/uc"
 	"trivet/wire/sip"
 )
@@ -14,14 +15,14 @@ import (
 func TestPageToOneEndpoint(t *testing.T) {
 	w := start(t)
 	a, b := w.lync(alice, "a1"), w.lync(bob, "b1")
-	a.send(a.request("MESSAGE", string(bob), "Grüße", "Content-Type: text/plain; charset=UTF-8;msgr=WAAt"))
+	a.Send(a.request("MESSAGE", string(bob), "Grüße", "Content-Type: text/plain; charset=UTF-8;msgr=WAAt"))
 	m := b.recv("MESSAGE")
 	if string(m.Body) != "Grüße" || m.Get("Content-Type") != "text/plain; charset=UTF-8;msgr=WAAt" || m.RequestURI != "sip:b1@127.0.0.1" {
 		t.Errorf("the page arrives as\n%s", m)
 	}
 	a.quiet() // the report is the device's own
 	b.reply(m, 200, "X-Report: shown")
-	if res := w.is(a.final(), 200); res.Get("X-Report") != "shown" {
+	if res := sipagent.Status(w.t, a.final(), 200); res.Get("X-Report") != "shown" {
 		t.Errorf("the report is\n%s", res)
 	}
 }
@@ -41,13 +42,13 @@ func TestPageToSeveralEndpoints(t *testing.T) {
 			w := startWith(t, map[bool]siptrans.Config{true: impatient}[c.want == 408])
 			a := w.lync(alice, "a1")
 			bobs := []*device{w.lync(bob, "b1"), w.phone(bob, "b2"), w.device("udp", bob, "b3")}
-			a.send(a.request("MESSAGE", string(bob), "hello"))
+			a.Send(a.request("MESSAGE", string(bob), "hello"))
 			for i, b := range bobs {
 				if m := b.recv("MESSAGE"); c.says[i] != 0 {
 					b.reply(m, c.says[i])
 				}
 			}
-			w.is(a.final(), c.want)
+			sipagent.Status(w.t, a.final(), c.want)
 			a.quiet() // once
 		})
 	}
@@ -74,7 +75,7 @@ func TestPageToNobody(t *testing.T) {
 			}
 			if m.Method == "INVITE" {
 				ack := a.request("ACK", m.RequestURI, "", "Via: "+m.Get("Via"), "To: "+res.Get("To"), "Call-ID: "+m.CallID())
-				a.send(ack)
+				a.Send(ack)
 			}
 		}
 	}
@@ -83,15 +84,15 @@ func TestPageToNobody(t *testing.T) {
 func TestPageToOneself(t *testing.T) {
 	w := start(t)
 	one, two := w.lync(alice, "a1"), w.lync(alice, "a2")
-	one.send(one.request("MESSAGE", string(alice), "from a1"))
+	one.Send(one.request("MESSAGE", string(alice), "from a1"))
 	two.reply(two.recv("MESSAGE"), 200)
-	w.is(one.final(), 200)
-	w.is(one.do(one.request("MESSAGE", gruu(alice, "a1"), "to the same device")), 480)
+	sipagent.Status(w.t, one.final(), 200)
+	sipagent.Status(w.t, one.do(one.request("MESSAGE", gruu(alice, "a1"), "to the same device")), 480)
 	three := w.device("udp", alice, "a3")
-	three.send(three.request("MESSAGE", string(alice), "from a3"))
+	three.Send(three.request("MESSAGE", string(alice), "from a3"))
 	one.reply(one.recv("MESSAGE"), 200)
 	two.reply(two.recv("MESSAGE"), 200)
-	w.is(three.final(), 200)
+	sipagent.Status(w.t, three.final(), 200)
 	three.quiet()
 }
 
@@ -102,18 +103,18 @@ func TestTwoUsersOnOneConnection(t *testing.T) {
 	a := w.phone(alice, "x1")
 	shared := w.locate(alice, "")
 	w.change(bob, func([]groupstate.Binding) []groupstate.Binding { return shared })
-	a.send(a.request("MESSAGE", string(bob), "hello"))
+	a.Send(a.request("MESSAGE", string(bob), "hello"))
 	a.reply(a.recv("MESSAGE"), 200)
-	w.is(a.final(), 200)
+	sipagent.Status(w.t, a.final(), 200)
 }
 
 func TestGRUUNamesOneEndpoint(t *testing.T) {
 	w := start(t)
 	a, one, two := w.lync(alice, "a1"), w.lync(bob, "b1"), w.lync(bob, "b2")
 	for _, m := range []*sip.Message{a.request("MESSAGE", gruu(bob, "b2"), "hello"), a.request("INVITE", gruu(bob, "b2"), imOffer, sdpType), a.request("INFO", gruu(bob, "b2"), "")} {
-		a.send(m)
+		a.Send(m)
 		two.reply(two.recv(m.Method), 200)
-		w.is(a.final(), 200)
+		sipagent.Status(w.t, a.final(), 200)
 		one.quiet()
 	}
 }
@@ -131,14 +132,14 @@ func TestEndpointsThatAreNotThere(t *testing.T) {
 		list[3].Flow.Conn = 1 << 40
 		return list
 	})
-	a.send(a.request("MESSAGE", string(bob), "hello"))
+	a.Send(a.request("MESSAGE", string(bob), "hello"))
 	phone.reply(phone.recv("MESSAGE"), 200)
-	w.is(a.final(), 200)
+	sipagent.Status(w.t, a.final(), 200)
 
-	ok := w.is(a.do(a.request("INVITE", string(bob), imOffer, sdpType)), 200) // no Lync client is there, so the gateway takes it
-	a.send(a.within(ok, "MESSAGE", "hello"))
+	ok := sipagent.Status(w.t, a.do(a.request("INVITE", string(bob), imOffer, sdpType)), 200) // no Lync client is there, so the gateway takes it
+	a.Send(a.within(ok, "MESSAGE", "hello"))
 	phone.reply(phone.recv("MESSAGE"), 200)
-	w.is(a.final(), 200)
+	sipagent.Status(w.t, a.final(), 200)
 	for _, d := range others {
 		d.quiet()
 	}
@@ -146,9 +147,9 @@ func TestEndpointsThatAreNotThere(t *testing.T) {
 		list[0].Flow.Epoch = epoch - 1
 		return list
 	})
-	w.is(a.do(a.within(ok, "MESSAGE", "hello")), 480)
-	w.is(a.do(a.request("MESSAGE", string(bob), "hello")), 480)
-	w.is(a.do(a.request("INVITE", string(bob), imOffer, sdpType)), 480)
+	sipagent.Status(w.t, a.do(a.within(ok, "MESSAGE", "hello")), 480)
+	sipagent.Status(w.t, a.do(a.request("MESSAGE", string(bob), "hello")), 480)
+	sipagent.Status(w.t, a.do(a.request("INVITE", string(bob), imOffer, sdpType)), 480)
 	phone.quiet()
 }
 
@@ -161,20 +162,20 @@ func TestUDPEndpointOutlivesARestart(t *testing.T) {
 		func(f *groupstate.Flow) { f.Epoch, f.Conn = epoch, 1<<40 }, // forgotten among too many
 	} {
 		w.change(bob, func(list []groupstate.Binding) []groupstate.Binding { change(&list[0].Flow); return list })
-		a.send(a.request("MESSAGE", string(bob), "hello"))
+		a.Send(a.request("MESSAGE", string(bob), "hello"))
 		b.reply(b.recv("MESSAGE"), 200)
-		w.is(a.final(), 200)
+		sipagent.Status(w.t, a.final(), 200)
 	}
 }
 
 // dialog opens a session between two Lync clients.
 func dialog(w *world, a, b *device) (ok, invite *sip.Message) {
 	w.t.Helper()
-	a.send(a.request("INVITE", string(b.user), imOffer, sdpType, "ms-text-format: text/plain;ms-body=aGVsbG8="))
+	a.Send(a.request("INVITE", string(b.user), imOffer, sdpType, "ms-text-format: text/plain;ms-body=aGVsbG8="))
 	invite = b.recv("INVITE")
 	b.reply(invite, 200, "Supported: ms-text-format")
-	ok = w.is(a.final(), 200)
-	a.send(a.within(ok, "ACK", ""))
+	ok = sipagent.Status(w.t, a.final(), 200)
+	a.Send(a.within(ok, "ACK", ""))
 	b.recv("ACK")
 	return ok, invite
 }
@@ -192,13 +193,13 @@ func TestSessionBetweenLyncClients(t *testing.T) {
 	second := w.lync(bob, "b2") // signs in later and must see nothing of it
 	exchange := func(from, to *device, m *sip.Message) {
 		t.Helper()
-		from.send(m)
+		from.Send(m)
 		got := to.recv(m.Method)
 		if got.CallID() != invite.CallID() || got.Get("Route") != "" || string(got.Body) != string(m.Body) {
 			t.Errorf("arrives as\n%s", got)
 		}
 		to.reply(got, 200)
-		w.is(from.final(), 200)
+		sipagent.Status(w.t, from.final(), 200)
 	}
 	typing := "<KeyboardActivity><status status=\"type\"/></KeyboardActivity>"
 	exchange(a, b, a.within(ok, "INFO", typing, "Content-Type: application/xml"))
@@ -207,14 +208,14 @@ func TestSessionBetweenLyncClients(t *testing.T) {
 	exchange(b, a, b.back(invite, "MESSAGE", "and you"))
 	exchange(a, b, a.within(ok, "INVITE", imOffer, sdpType))
 	exchange(b, a, b.back(invite, "UPDATE", ""))
-	a.send(a.within(ok, "MESSAGE", "too big"))
+	a.Send(a.within(ok, "MESSAGE", "too big"))
 	b.reply(b.recv("MESSAGE"), 415)
-	w.is(a.final(), 415)
+	sipagent.Status(w.t, a.final(), 415)
 	exchange(b, a, b.back(invite, "BYE", ""))
 	second.quiet()
 
 	stranger := w.lync(carol, "c1") // knows all of it, but is not on these connections
-	w.is(stranger.do(stranger.within(ok, "MESSAGE", "hello", "From: <"+string(carol)+">;tag=a1")), 481)
+	sipagent.Status(w.t, stranger.do(stranger.within(ok, "MESSAGE", "hello", "From: <"+string(carol)+">;tag=a1")), 481)
 	b.Close()
 	m := a.within(ok, "MESSAGE", "hello")
 	if status := a.do(m).Status; status != 480 && status != 481 { // as the server has noticed
@@ -229,9 +230,9 @@ func TestSessionOutlivesARestart(t *testing.T) {
 	a, b := w.lync(alice, "a1"), w.lync(bob, "b1")
 	other := w.lync(bob, "b2")
 	m := a.request("MESSAGE", gruu(bob, "b1"), "hello", "To: <"+string(bob)+">;tag=old", "Route: <sip:AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA@"+host+";lr>")
-	a.send(m)
+	a.Send(m)
 	b.reply(b.recv("MESSAGE"), 200)
-	w.is(a.final(), 200)
+	sipagent.Status(w.t, a.final(), 200)
 	other.quiet()
 }
 
@@ -261,7 +262,7 @@ func TestSessionsChooseTheirEndpoints(t *testing.T) {
 			if c.body == "" {
 				m.Del("Content-Type")
 			}
-			a.send(m)
+			a.Send(m)
 			for i, b := range bobs {
 				if c.rung[i] == '-' {
 					continue
@@ -269,7 +270,7 @@ func TestSessionsChooseTheirEndpoints(t *testing.T) {
 				b.reply(b.recv("INVITE"), 486)
 				b.recv("ACK")
 			}
-			w.is(a.final(), 486)
+			sipagent.Status(w.t, a.final(), 486)
 			for _, b := range bobs {
 				b.quiet()
 			}
@@ -281,7 +282,7 @@ func TestStrayACKIsDropped(t *testing.T) {
 	w := start(t)
 	a, b := w.lync(alice, "a1"), w.lync(bob, "b1")
 	for _, to := range []string{"", ";tag=x"} {
-		a.send(a.request("ACK", string(bob), "", "To: <"+string(bob)+">"+to))
+		a.Send(a.request("ACK", string(bob), "", "To: <"+string(bob)+">"+to))
 	}
 	a.quiet()
 	b.quiet()
@@ -297,7 +298,7 @@ func TestUnknownSessionIsGone(t *testing.T) {
 		}
 	}
 	for _, uri := range []string{contact, string(bob)} {
-		w.is(a.do(a.request("INVITE", uri, imOffer, sdpType, "To: <"+string(bob)+">;tag=old")), 481)
+		sipagent.Status(w.t, a.do(a.request("INVITE", uri, imOffer, sdpType, "To: <"+string(bob)+">;tag=old")), 481)
 	}
 	phone.quiet()
 }
@@ -343,7 +344,7 @@ func inOrder(w *world, a, b *device, next func(text string) *sip.Message) {
 		b.reply(m, 200)
 	}
 	for _, cseq := range sent {
-		if res := w.is(a.final(), 200); res.Get("CSeq") != cseq {
+		if res := sipagent.Status(w.t, a.final(), 200); res.Get("CSeq") != cseq {
 			w.t.Fatalf("got the answer %q, want %q", res.Get("CSeq"), cseq)
 		}
 	}
@@ -360,6 +361,6 @@ func TestOrderThroughTheProxy(t *testing.T) {
 func TestOrderThroughTheGateway(t *testing.T) {
 	w := start(t)
 	a, b := w.lync(alice, "a1"), w.phone(bob, "b1")
-	ok := w.is(a.do(a.request("INVITE", string(bob), imOffer, sdpType)), 200)
+	ok := sipagent.Status(w.t, a.do(a.request("INVITE", string(bob), imOffer, sdpType)), 200)
 	inOrder(w, a, b, func(text string) *sip.Message { return a.within(ok, "MESSAGE", text) })
 }

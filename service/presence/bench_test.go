@@ -11,6 +11,7 @@ import (
 	"trivet/link/sipnotify"
 	"trivet/link/siptrans"
 	"trivet/rule/groupstate"
+	"trivet/test/sipagent"
 	"trivet/uc"
 	"trivet/wire/sip"
 )
@@ -31,15 +32,15 @@ func (d *deaf) Send(_ *siptrans.Conn, m *sip.Message) error {
 // BenchmarkFanOut tells one change to 500 watchers. Per watcher: ns, allocations.
 func BenchmarkFanOut(b *testing.B) {
 	s := start(b, Policy{})
-	nc, err := net.Dial("tcp", s.addr)
+	nc, err := net.Dial("tcp", s.host.Addr["tcp"])
 	if err != nil {
 		b.Fatal(err)
 	}
 	defer nc.Close()
 	io.WriteString(nc, "\r\n\r\n")
 	var conn *siptrans.Conn
-	s.await("a connection", func() bool { conn = s.layer.Conn(1); return conn != nil })
-	link := &deaf{Layer: s.layer}
+	sipagent.Await(s.t, "a connection", func() bool { conn = s.host.Layer.Conn(1); return conn != nil })
+	link := &deaf{Layer: s.host.Layer}
 	bound := map[uc.UserURI][]groupstate.Binding{}
 	flow := groupstate.Flow{Server: "fe1", Epoch: 1, Conn: conn.ID(), Transport: "tcp", Remote: netip.MustParseAddrPort("127.0.0.1:5060")}
 	s.s.cfg.Notifier = sipnotify.New(sipnotify.Config{Link: link, Locate: func(u uc.UserURI) []groupstate.Binding { return bound[u] }, Server: "fe1", Epoch: 1, Host: "fe1.example.test", Now: s.clock.Now})

@@ -1,15 +1,11 @@
 package presence
 
 import (
-	"bufio"
 	"cmp"
 	"context"
-	"io"
 	"log/slog"
-	"net"
 	"slices"
 	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
@@ -25,6 +21,7 @@ import (
 	"trivet/rule/aggregate"
 	"trivet/rule/groupstate"
 	"trivet/rule/policy"
+	"trivet/test/sipagent"
 	"trivet/uc"
 	"trivet/wire/presdoc"
 	"trivet/wire/sip"
@@ -148,30 +145,13 @@ type hands struct {
 
 func (h *hands) Now() time.Time { return time.Now().Add(time.Duration(h.ahead.Load())) }
 
-// believing takes everybody for whom the From names.
-type believing struct{}
-
-func (believing) Authenticate(_ context.Context, r *sipmux.Request) (*sip.Message, error) {
-	from, err := r.From()
-	if err != nil {
-		return nil, err
-	}
-	r.User, err = uc.ParseUserURI(from.URI)
-	return nil, err
-}
-
-type handler func(context.Context, *siptrans.ServerTx)
-
-func (f handler) Serve(ctx context.Context, tx *siptrans.ServerTx) { f(ctx, tx) }
-
 type server struct {
 	t     testing.TB
 	g     *world
 	s     *Service
 	cards *people
 	clock *hands
-	layer *siptrans.Layer
-	addr  string
+	host  *sipagent.Host
 }
 
 // Policy is what holds for everybody in a test.
@@ -200,10 +180,9 @@ func start(t testing.TB, policies Policies) *server {
 	for u := range s.cards.cards {
 		s.g.state.Apply(1, groupstate.Encode(&groupstate.EnableUser{User: u}))
 	}
-	var mux *sipmux.Mux
-	s.layer = siptrans.New(siptrans.Config{Handler: handler(func(ctx context.Context, tx *siptrans.ServerTx) { mux.Serve(ctx, tx) })})
+	s.host = sipagent.NewHost(siptrans.Config{})
 	group := life.New(context.Background(), slog.New(slog.DiscardHandler))
-	notifier := sipnotify.New(sipnotify.Config{Link: s.layer, Locate: s.g.bindings, Server: "fe1", Epoch: 1, Host: "fe1.example.test", Now: s.clock.Now,
+	notifier := sipnotify.New(sipnotify.Config{Link: s.host.Layer, Locate: s.g.bindings, Server: "fe1", Epoch: 1, Host: "fe1.example.test", Now: s.clock.Now,
 		Gone: func(user uc.UserURI, sub *groupstate.Subscription) {
 			group.Go("gone", func(ctx context.Context) error {
 				s.g.Propose(ctx, user, &groupstate.Unsubscribe{User: user, Endpoint: sub.Endpoint, CallID: sub.Dialog.CallID, RemoteTag: sub.Dialog.RemoteTag, Reason: groupstate.ClientCrashed})
@@ -212,26 +191,15 @@ func start(t testing.TB, policies Policies) *server {
 		}})
 	s.g.s = New(Config{Groups: s.g, Directory: s.cards, Notifier: notifier, Life: group, Clock: s.clock, Log: slog.New(slog.DiscardHandler), Policies: policies})
 	s.s = s.g.s
-	var err error
-	routes := append(s.s.Routes(), sipmux.Route{Method: "REGISTER", Who: sipmux.User, Doc: "registers", Serve: s.register})
-	if mux, err = sipmux.New(sipmux.Config{Routes: routes, Auth: believing{}, Now: s.clock.Now}); err != nil {
-		t.Fatal(err)
-	}
-	at, err := s.layer.Listen(context.Background(), siptrans.Listener{Network: "tcp", Addr: "127.0.0.1:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
-	s.addr = at.String()
 	t.Cleanup(func() {
 		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
 		defer cancel()
-		if err := s.layer.Close(ctx); err != nil {
-			t.Error(err)
-		}
 		if err := group.Stop(ctx); err != nil {
 			t.Error(err)
 		}
 	})
+	s.host.Serve(t, sipmux.Config{Now: s.clock.Now,
+		Routes: append(s.s.Routes(), sipmux.Route{Method: "REGISTER", Who: sipmux.User, Doc: "registers", Serve: s.register})})
 	return s
 }
 
@@ -266,23 +234,10 @@ func (s *server) subscriptions(user uc.UserURI) int {
 	return len(s.g.state.User(user).Subscriptions())
 }
 
-// await waits for a condition that nothing announces.
-func (s *server) await(what string, ok func() bool) {
-	s.t.Helper()
-	for end := time.Now().Add(10 * time.Second); !ok(); {
-		if time.Now().After(end) {
-			s.t.Fatal("waited in vain: " + what)
-		}
-		<-time.After(100 * time.Microsecond)
-	}
-}
-
 // endpoint is one device of a user.
 type endpoint struct {
 	*server
-	net.Conn
-	in   *bufio.Reader
-	seq  int
+	*sipagent.Agent
 	epid string
 	user uc.UserURI
 	tags map[string]string // of the server, by Call-ID
@@ -299,20 +254,13 @@ func (s *server) endpoint(user uc.UserURI, epid string) *endpoint {
 // connect begins a connection; dialogs are forgotten.
 func (e *endpoint) connect() {
 	e.t.Helper()
-	nc, err := net.Dial("tcp", e.addr)
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	nc.SetDeadline(time.Now().Add(30 * time.Second))
-	e.t.Cleanup(func() { nc.Close() })
-	e.Conn, e.in, e.tags, e.side = nc, bufio.NewReader(nc), map[string]string{}, nil
-	status(e.t, e.ask("REGISTER", e.user, "reg"+e.LocalAddr().String(), ""), 200)
+	e.Agent, e.tags, e.side = e.host.Dial(e.t, "tcp"), map[string]string{}, nil
+	sipagent.Status(e.t, e.ask("REGISTER", e.user, "reg"+e.LocalAddr().String(), ""), 200)
 }
 
 // ask sends a request and returns the answer; what comes before it goes to side.
 func (e *endpoint) ask(method string, to uc.UserURI, call, body string, headers ...string) *sip.Message {
 	e.t.Helper()
-	e.seq++
 	epid, tag := "", ""
 	if e.epid != "" {
 		epid = ";epid=" + e.epid
@@ -320,14 +268,10 @@ func (e *endpoint) ask(method string, to uc.UserURI, call, body string, headers 
 	if t := e.tags[call]; t != "" && method == "SUBSCRIBE" {
 		tag = ";tag=" + t
 	}
-	head := append([]string{method + " " + string(to) + " SIP/2.0", "Via: SIP/2.0/TCP 127.0.0.1:40718;branch=z9hG4bK" + strconv.Itoa(e.seq) + e.LocalAddr().String(),
-		"Max-Forwards: 70", "CSeq: " + strconv.Itoa(e.seq) + " " + method, "From: <" + string(e.user) + ">;tag=t" + epid, "To: <" + string(to) + ">" + tag, "Call-ID: " + call,
-		"Contact: <sip:127.0.0.1:40718>", "Content-Length: " + strconv.Itoa(len(body))}, headers...)
-	if _, err := io.WriteString(e, strings.Join(head, "\r\n")+"\r\n\r\n"+body); err != nil {
-		e.t.Fatal(err)
-	}
+	e.Ask(method+" "+string(to), body, append([]string{"From: <" + string(e.user) + ">;tag=t" + epid, "To: <" + string(to) + ">" + tag, "Call-ID: " + call,
+		"Contact: <sip:127.0.0.1:40718>"}, headers...)...)
 	for {
-		m := e.read()
+		m := e.Recv()
 		if m.IsRequest() {
 			e.side = append(e.side, m)
 			continue
@@ -342,7 +286,7 @@ func (e *endpoint) ask(method string, to uc.UserURI, call, body string, headers 
 
 // settle waits until nothing is held back, so that what follows is told by itself.
 func (s *server) settle() {
-	s.await("the end of answers", func() bool {
+	sipagent.Await(s.t, "the end of answers", func() bool {
 		for i := range s.s.index.shards {
 			x := &s.s.index.shards[i]
 			x.mu.Lock()
@@ -361,34 +305,6 @@ func (s *server) settle() {
 	})
 }
 
-func (e *endpoint) read() *sip.Message {
-	e.t.Helper()
-	var b strings.Builder
-	size := 0
-	for {
-		line, err := e.in.ReadString('\n')
-		if err != nil {
-			e.t.Fatal(e.user, e.epid, err)
-		}
-		b.WriteString(line)
-		if v, ok := strings.CutPrefix(line, "Content-Length: "); ok {
-			size, _ = strconv.Atoi(strings.TrimSpace(v))
-		}
-		if line == "\r\n" {
-			break
-		}
-	}
-	body := make([]byte, size)
-	if _, err := io.ReadFull(e.in, body); err != nil {
-		e.t.Fatal(err)
-	}
-	m, err := sip.Parse([]byte(b.String() + string(body)))
-	if err != nil {
-		e.t.Fatal(err)
-	}
-	return m
-}
-
 // notified returns the next notification, answered if it is a NOTIFY.
 func (e *endpoint) notified() *sip.Message {
 	e.t.Helper()
@@ -396,10 +312,10 @@ func (e *endpoint) notified() *sip.Message {
 	if len(e.side) > 0 {
 		m, e.side = e.side[0], e.side[1:]
 	} else {
-		m = e.read()
+		m = e.Recv()
 	}
 	if m.Method == "NOTIFY" {
-		io.WriteString(e, sip.NewResponse(m, 200, "").String())
+		e.Reply(m, 200)
 	}
 	return m
 }
@@ -417,7 +333,7 @@ func (s *server) idle() {
 		case l.ready <- struct{}{}:
 		default:
 		}
-		s.await("empty lanes", func() bool { l.mu.Lock(); defer l.mu.Unlock(); return l.pending["end"] == nil })
+		sipagent.Await(s.t, "empty lanes", func() bool { l.mu.Lock(); defer l.mu.Unlock(); return l.pending["end"] == nil })
 	}
 }
 
@@ -426,7 +342,7 @@ func (e *endpoint) quiet() {
 	e.t.Helper()
 	e.idle()
 	res := e.ask("SERVICE", e.user, "q", "<bad", "Content-Type: "+presdoc.TypePublish)
-	status(e.t, res, 400)
+	sipagent.Status(e.t, res, 400)
 	for _, m := range e.side {
 		e.t.Errorf("%s %s was told: %s", e.user, e.epid, m.Body)
 	}
@@ -440,7 +356,7 @@ func with(a []string, b ...string) []string { return append(slices.Clone(a), b..
 // self subscribes to the own presence.
 func (e *endpoint) self() presdoc.Roaming {
 	e.t.Helper()
-	res := status(e.t, e.ask("SUBSCRIBE", e.user, "self"+e.epid, "", with(lync, "Event: "+eventSelf)...), 200)
+	res := sipagent.Status(e.t, e.ask("SUBSCRIBE", e.user, "self"+e.epid, "", with(lync, "Event: "+eventSelf)...), 200)
 	return roamingOf(e.t, res)
 }
 
@@ -532,12 +448,4 @@ func noteIn(container, version uint32, text string) presdoc.Publication {
 func (e *endpoint) setContainers(list ...presdoc.Container) *sip.Message {
 	e.t.Helper()
 	return e.ask("SERVICE", e.user, "con", string(presdoc.AppendSetContainers(nil, list)), "Content-Type: "+presdoc.TypeSetContainers)
-}
-
-func status(t testing.TB, m *sip.Message, want int) *sip.Message {
-	t.Helper()
-	if m.Status != want {
-		t.Fatalf("got %d, want %d:\n%s", m.Status, want, m)
-	}
-	return m
 }

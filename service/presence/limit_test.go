@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"trivet/rule/policy"
+	"trivet/test/sipagent"
 	"trivet/uc"
 	"trivet/wire/presdoc"
 )
@@ -24,30 +25,30 @@ func TestMaxCategorySubscription(t *testing.T) {
 	s := start(t, Policy{MaxCategorySubscription: 6})
 	s.endpoint(alice, "a1")
 	b, c, phone := s.endpoint(bob, "b1"), s.endpoint(carol, "c1"), s.endpoint(carol, "")
-	status(t, b.batch("w", alice), 200) // four categories
+	sipagent.Status(t, b.batch("w", alice), 200) // four categories
 	if n := s.s.index.weightAt(alice); n != 4 {
 		t.Fatalf("bob weighs %d", n)
 	}
-	res := status(t, c.batch("w", alice), 200)
+	res := sipagent.Status(t, c.batch("w", alice), 200)
 	if gone := terminated(res.Body); len(gone) != 1 || s.s.index.weightAt(alice) != 4 {
 		t.Errorf("four more of six were given: %s", res)
 	}
 	one := presdoc.BatchSub{Actions: []presdoc.BatchAction{{Resources: []presdoc.BatchResource{{URI: string(alice)}}, Categories: []string{"state", "note"}}}}
-	if res := status(t, c.subscribe("two", one), 200); len(terminated(res.Body)) != 0 || s.s.index.weightAt(alice) != 6 {
+	if res := sipagent.Status(t, c.subscribe("two", one), 200); len(terminated(res.Body)) != 0 || s.s.index.weightAt(alice) != 6 {
 		t.Errorf("two of six left were refused: %s", res)
 	}
-	status(t, phone.ask("SUBSCRIBE", alice, "pidf", "", "Event: presence", "Expires: 600"), 403)
-	status(t, phone.ask("SUBSCRIBE", alice, "poll", "", "Event: presence", "Expires: 0"), 200)
-	status(t, b.ask("SUBSCRIBE", bob, "w", "", with(lync, "Event: presence", "Expires: 600")...), 200) // a refresh asks for nothing more
-	if res := status(t, b.batch("again", alice), 200); len(terminated(res.Body)) != 0 {
+	sipagent.Status(t, phone.ask("SUBSCRIBE", alice, "pidf", "", "Event: presence", "Expires: 600"), 403)
+	sipagent.Status(t, phone.ask("SUBSCRIBE", alice, "poll", "", "Event: presence", "Expires: 0"), 200)
+	sipagent.Status(t, b.ask("SUBSCRIBE", bob, "w", "", with(lync, "Event: presence", "Expires: 600")...), 200) // a refresh asks for nothing more
+	if res := sipagent.Status(t, b.batch("again", alice), 200); len(terminated(res.Body)) != 0 {
 		t.Errorf("what the endpoint had did not give way: %s", res)
 	}
-	status(t, b.ask("SUBSCRIBE", bob, "again", "", with(lync, "Event: presence", "Expires: 0")...), 200)
-	status(t, b.ask("SUBSCRIBE", bob, "w", "", with(lync, "Event: presence", "Expires: 0")...), 200)
+	sipagent.Status(t, b.ask("SUBSCRIBE", bob, "again", "", with(lync, "Event: presence", "Expires: 0")...), 200)
+	sipagent.Status(t, b.ask("SUBSCRIBE", bob, "w", "", with(lync, "Event: presence", "Expires: 0")...), 200)
 	if n := s.s.index.weightAt(alice); n != 2 {
 		t.Errorf("after bob's end %d categories stay", n)
 	}
-	if res := status(t, phone.ask("SUBSCRIBE", alice, "pidf2", "", "Event: presence", "Expires: 600"), 200); s.s.index.weightAt(alice) != 3 {
+	if res := sipagent.Status(t, phone.ask("SUBSCRIBE", alice, "pidf2", "", "Event: presence", "Expires: 600"), 200); s.s.index.weightAt(alice) != 3 {
 		t.Errorf("%s", res)
 	}
 }
@@ -55,15 +56,15 @@ func TestMaxCategorySubscription(t *testing.T) {
 func TestNobodyCanSubscribe(t *testing.T) {
 	s := start(t, Policy{MaxCategorySubscription: -1})
 	a, b, phone := s.endpoint(alice, "a1"), s.endpoint(bob, "b1"), s.endpoint(carol, "")
-	if res := status(t, b.batch("w", alice, carol), 200); len(terminated(res.Body)) != 2 {
+	if res := sipagent.Status(t, b.batch("w", alice, carol), 200); len(terminated(res.Body)) != 2 {
 		t.Errorf("%s", res)
 	}
-	res := status(t, phone.ask("SUBSCRIBE", alice, "w", "", "Event: presence", "Expires: 600"), 403)
+	res := sipagent.Status(t, phone.ask("SUBSCRIBE", alice, "w", "", "Event: presence", "Expires: 600"), 403)
 	if !strings.HasPrefix(res.Get("ms-diagnostics"), "4006;") {
 		t.Errorf("%s", res)
 	}
-	status(t, phone.ask("SUBSCRIBE", alice, "p", "", "Event: presence", "Expires: 0"), 403)
-	if n := availability(t, categoriesOf(t, status(t, a.batch("w", alice), 200))); n != 3500 {
+	sipagent.Status(t, phone.ask("SUBSCRIBE", alice, "p", "", "Event: presence", "Expires: 0"), 403)
+	if n := availability(t, categoriesOf(t, sipagent.Status(t, a.batch("w", alice), 200))); n != 3500 {
 		t.Errorf("one's own presence: %d", n)
 	}
 }
@@ -84,7 +85,7 @@ func TestPrivacyModeIsSwitchedWhileRunning(t *testing.T) {
 	s := start(t, p)
 	s.endpoint(alice, "a1")
 	b := s.endpoint(bob, "b1")
-	if n := availability(t, categoriesOf(t, status(t, b.batch("w", alice), 200))); n != 3500 {
+	if n := availability(t, categoriesOf(t, sipagent.Status(t, b.batch("w", alice), 200))); n != 3500 {
 		t.Fatalf("%d", n)
 	}
 	for _, c := range []struct {

@@ -7,6 +7,7 @@ import (
 
 	"trivet/rule/access"
 	"trivet/rule/groupstate"
+	"trivet/test/sipagent"
 	"trivet/uc"
 	"trivet/wire/presdoc"
 	"trivet/wire/sip"
@@ -30,7 +31,7 @@ func (e *endpoint) newest(call string, answered int) int {
 	e.t.Helper()
 	e.idle()
 	e.side = nil // before the answer
-	status(e.t, e.ask("SERVICE", e.user, "q", "<bad", "Content-Type: "+presdoc.TypePublish), 400)
+	sipagent.Status(e.t, e.ask("SERVICE", e.user, "q", "<bad", "Content-Type: "+presdoc.TypePublish), 400)
 	last := answered
 	for _, m := range e.side {
 		if n := availability(e.t, categoriesOf(e.t, m)); m.CallID() == call && n >= 0 {
@@ -47,7 +48,7 @@ func TestChangesAreMerged(t *testing.T) {
 	s := start(t, Policy{})
 	a, b := s.endpoint(alice, "a1"), s.endpoint(bob, "b1")
 	a.self()
-	status(t, b.batch("w", alice), 200)
+	sipagent.Status(t, b.batch("w", alice), 200)
 	s.cards.Lock()
 	if err := s.s.Refresh(t.Context(), alice); err != nil {
 		t.Fatal(err)
@@ -60,7 +61,7 @@ func TestChangesAreMerged(t *testing.T) {
 		}
 		return n
 	}
-	s.await("a worker that waits for the directory", func() bool { return waiting() == 0 })
+	sipagent.Await(s.t, "a worker that waits for the directory", func() bool { return waiting() == 0 })
 	for i := range 1000 {
 		s.choose(6001 + i)
 		if i%100 == 0 {
@@ -78,7 +79,7 @@ func TestChangesAreMerged(t *testing.T) {
 	if n := b.newest("w", 0); n != 7000 {
 		t.Errorf("the watcher ends with %d", n)
 	}
-	status(t, a.ask("SERVICE", alice, "q", "<bad", "Content-Type: "+presdoc.TypePublish), 400)
+	sipagent.Status(t, a.ask("SERVICE", alice, "q", "<bad", "Content-Type: "+presdoc.TypePublish), 400)
 	if len(a.side) != 2 { // the card, and everything else at once
 		t.Fatalf("%d notifications", len(a.side))
 	}
@@ -103,7 +104,7 @@ func TestNotificationsWaitForTheAnswer(t *testing.T) {
 	}
 	for i, what := range []string{"a new dialog", "a known dialog"} {
 		meanwhile(2, 6002+i)
-		before := availability(t, categoriesOf(t, status(t, b.batch("w", alice), 200)))
+		before := availability(t, categoriesOf(t, sipagent.Status(t, b.batch("w", alice), 200)))
 		after := availability(t, categoriesOf(t, behind(b)))
 		if before != 6001+i || after != 6002+i {
 			t.Errorf("%s: %d, then %d", what, before, after)
@@ -116,7 +117,7 @@ func TestNotificationsWaitForTheAnswer(t *testing.T) {
 		t.Errorf("own presence: %d, then %d", before, after)
 	}
 	meanwhile(1, 6005)
-	status(t, a.publish(noteIn(200, 0, "x")), 200)
+	sipagent.Status(t, a.publish(noteIn(200, 0, "x")), 200)
 	if after := availability(t, *roamingOf(t, behind(a)).Categories); after != 6005 {
 		t.Errorf("publication: then %d", after)
 	}
@@ -179,7 +180,7 @@ func TestOwnVersionsWhilePublishing(t *testing.T) {
 		}
 	}
 	for i, e := range b {
-		learn(i, status(t, e.ask("SUBSCRIBE", alice, "self", "", with(lync, "Event: "+eventSelf)...), 200))
+		learn(i, sipagent.Status(t, e.ask("SUBSCRIBE", alice, "self", "", with(lync, "Event: "+eventSelf)...), 200))
 	}
 	for round := range 100 {
 		var asking sync.WaitGroup
@@ -198,7 +199,7 @@ func TestOwnVersionsWhilePublishing(t *testing.T) {
 		asking.Wait()
 		s.idle()
 		for i, e := range b {
-			status(t, e.ask("SERVICE", alice, "q", "<bad", "Content-Type: "+presdoc.TypePublish), 400)
+			sipagent.Status(t, e.ask("SERVICE", alice, "q", "<bad", "Content-Type: "+presdoc.TypePublish), 400)
 			for _, m := range e.side {
 				learn(i, m)
 			}

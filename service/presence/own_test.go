@@ -6,12 +6,13 @@ import (
 	"testing"
 
 	"trivet/rule/groupstate"
+	"trivet/test/sipagent"
 	"trivet/wire/presdoc"
 )
 
 func TestFirstDocumentIsComplete(t *testing.T) {
 	e := start(t, Policy{}).endpoint(alice, "e1")
-	res := status(t, e.ask("SUBSCRIBE", alice, "s", "", with(lync, "Event: "+eventSelf)...), 200)
+	res := sipagent.Status(t, e.ask("SUBSCRIBE", alice, "s", "", with(lync, "Event: "+eventSelf)...), 200)
 	doc := roamingOf(t, res)
 	if doc.Containers == nil || doc.Subscribers == nil || doc.Categories == nil {
 		t.Fatalf("%s", res.Body)
@@ -27,35 +28,35 @@ func TestFirstDocumentIsComplete(t *testing.T) {
 			t.Errorf("%s: %q, want %q", name, res.Get(name), want)
 		}
 	}
-	status(t, e.ask("SUBSCRIBE", alice, "s", "", with(lync, "Event: "+eventSelf)...), 200)
+	sipagent.Status(t, e.ask("SUBSCRIBE", alice, "s", "", with(lync, "Event: "+eventSelf)...), 200)
 	only := string(presdoc.AppendRoamingRequest(nil, []string{"containers"}))
-	part := roamingOf(t, status(t, e.ask("SUBSCRIBE", alice, "s2", only, with(lync, "Event: "+eventSelf)...), 200))
+	part := roamingOf(t, sipagent.Status(t, e.ask("SUBSCRIBE", alice, "s2", only, with(lync, "Event: "+eventSelf)...), 200))
 	if part.Categories != nil || part.Subscribers != nil || part.Containers == nil {
 		t.Errorf("%+v", part)
 	}
 	if n := e.subscriptions(alice); n != 2 {
 		t.Errorf("%d subscriptions", n)
 	}
-	poll := status(t, e.ask("SUBSCRIBE", alice, "s3", "", with(lync, "Event: "+eventSelf, "Expires: 0")...), 200)
+	poll := sipagent.Status(t, e.ask("SUBSCRIBE", alice, "s3", "", with(lync, "Event: "+eventSelf, "Expires: 0")...), 200)
 	if roamingOf(t, poll).Categories == nil || poll.Get("subscription-state") != "terminated;reason=timeout" {
 		t.Errorf("%s", poll)
 	}
-	end := status(t, e.ask("SUBSCRIBE", alice, "s2", "", with(lync, "Event: "+eventSelf, "Expires: 0")...), 200)
+	end := sipagent.Status(t, e.ask("SUBSCRIBE", alice, "s2", "", with(lync, "Event: "+eventSelf, "Expires: 0")...), 200)
 	if len(end.Body) != 0 || e.subscriptions(alice) != 1 {
 		t.Errorf("%s", end)
 	}
-	status(t, e.ask("SUBSCRIBE", alice, "s2", "", with(lync, "Event: "+eventSelf, "Expires: 0")...), 481)
-	status(t, e.ask("SUBSCRIBE", bob, "s4", "", with(lync, "Event: "+eventSelf)...), 403)
-	status(t, e.ask("SUBSCRIBE", alice, "s5", "<x/>", with(lync, "Event: "+eventSelf)...), 400)
+	sipagent.Status(t, e.ask("SUBSCRIBE", alice, "s2", "", with(lync, "Event: "+eventSelf, "Expires: 0")...), 481)
+	sipagent.Status(t, e.ask("SUBSCRIBE", bob, "s4", "", with(lync, "Event: "+eventSelf)...), 403)
+	sipagent.Status(t, e.ask("SUBSCRIBE", alice, "s5", "<x/>", with(lync, "Event: "+eventSelf)...), 400)
 }
 
 func TestWatchingOneselfAsAStandardClient(t *testing.T) {
 	e := start(t, Policy{}).endpoint(alice, "")
-	res := status(t, e.ask("SUBSCRIBE", alice, "s", "", "Event: "+eventSelf, "Expires: 60"), 200)
+	res := sipagent.Status(t, e.ask("SUBSCRIBE", alice, "s", "", "Event: "+eventSelf, "Expires: 60"), 200)
 	if m := e.notified(); len(res.Body) != 0 || m.Method != "NOTIFY" || roamingOf(t, m).Containers == nil || !strings.HasPrefix(m.Get("Subscription-State"), "active;expires=") {
 		t.Errorf("%s", m)
 	}
-	status(t, e.ask("SUBSCRIBE", alice, "s", "", "Event: "+eventSelf, "Expires: 0"), 200)
+	sipagent.Status(t, e.ask("SUBSCRIBE", alice, "s", "", "Event: "+eventSelf, "Expires: 0"), 200)
 	if m := e.notified(); m.Get("Subscription-State") != "terminated;reason=timeout" {
 		t.Errorf("%s", m)
 	}
@@ -66,7 +67,7 @@ func TestPublishing(t *testing.T) {
 	one, two := s.endpoint(alice, "e1"), s.endpoint(alice, "e2")
 	one.self()
 	two.self()
-	first := roamingOf(t, status(t, one.publish(append(userState(6500, 0), noteIn(200, 0, "hi"))...), 200))
+	first := roamingOf(t, sipagent.Status(t, one.publish(append(userState(6500, 0), noteIn(200, 0, "hi"))...), 200))
 	if len(first.Categories.List) != 11 || first.Containers != nil || first.Subscribers != nil || !slices.Equal(first.Categories.Names, []string{"note", "state"}) {
 		t.Errorf("%+v", first.Categories)
 	}
@@ -82,13 +83,13 @@ func TestPublishing(t *testing.T) {
 	one.quiet()
 
 	// Only the note changes: only it is mentioned, and all of it.
-	status(t, one.publish(noteIn(300, 0, "hello")), 200)
+	sipagent.Status(t, one.publish(noteIn(300, 0, "hello")), 200)
 	if note := roamingOf(t, two.notified()); len(note.Categories.List) != 2 || len(find(*note.Categories, "note")) != 2 {
 		t.Errorf("%+v", note.Categories)
 	}
 	// Stale: every stale item is told, nothing changes, nobody hears of it.
 	bad := append(userState(9500, 7), noteIn(200, 1, "not stored"), noteIn(400, 3, "x"))
-	ops, err := presdoc.ParseWrongDelta(status(t, one.publish(bad...), 409).Body)
+	ops, err := presdoc.ParseWrongDelta(sipagent.Status(t, one.publish(bad...), 409).Body)
 	if want := []presdoc.StaleOp{{Index: 1, CurVersion: 1}, {Index: 2, CurVersion: 1}, {Index: 4, CurVersion: 0}}; err != nil || !slices.Equal(ops, want) {
 		t.Errorf("%v %v", err, ops)
 	}
@@ -96,14 +97,14 @@ func TestPublishing(t *testing.T) {
 	if note := one.self(); strings.Contains(strings.Join(find(*note.Categories, "note"), ""), "not stored") {
 		t.Error("a stale request changed something")
 	}
-	status(t, one.publish(bad...), 200) // the loop of a client that does not learn is broken
+	sipagent.Status(t, one.publish(bad...), 200) // the loop of a client that does not learn is broken
 	two.notified()
 
 	// Nothing left of a category.
 	gone := func(c uint32) presdoc.Publication {
 		return presdoc.Publication{Category: "note", Container: c, Version: map[uint32]uint32{200: 2, 300: 1, 400: 1}[c], Remove: true}
 	}
-	res := status(t, one.publish(gone(200), gone(300), gone(400)), 200)
+	res := sipagent.Status(t, one.publish(gone(200), gone(300), gone(400)), 200)
 	if !strings.Contains(string(res.Body), `<category name="note"/>`) || !strings.Contains(string(two.notified().Body), `<category name="note"/>`) {
 		t.Errorf("%s", res.Body)
 	}
@@ -113,14 +114,14 @@ func TestPublicationsThatAreRefused(t *testing.T) {
 	s := start(t, Policy{})
 	e := s.endpoint(alice, "e1")
 	other := presdoc.Publish{URI: string(bob), Publications: userState(3500, 0)}
-	status(t, e.ask("SERVICE", alice, "p", string(other.Append(nil)), "Content-Type: "+presdoc.TypePublish), 403)
-	status(t, e.ask("SERVICE", bob, "p", string(other.Append(nil)), "Content-Type: "+presdoc.TypePublish), 403)
-	status(t, e.publish(), 400)
-	status(t, e.publish(presdoc.Publication{Category: "state", Instance: 1, Container: 2, Body: "<state/>"}), 400)
-	status(t, e.publish(userState(3500, groupstate.AnyVersion)...), 409) // that number is the server's
-	status(t, e.setContainers(presdoc.Container{ID: 2, Members: []presdoc.Member{{Type: "user", Value: "bob@example.test"}}}), 403)
-	status(t, e.setContainers(presdoc.Container{ID: 200, Members: []presdoc.Member{{Type: "friend"}}}), 400)
-	status(t, e.setContainers(presdoc.Container{ID: 200, Version: 4, Members: []presdoc.Member{{Type: "sameEnterprise"}}}), 409)
+	sipagent.Status(t, e.ask("SERVICE", alice, "p", string(other.Append(nil)), "Content-Type: "+presdoc.TypePublish), 403)
+	sipagent.Status(t, e.ask("SERVICE", bob, "p", string(other.Append(nil)), "Content-Type: "+presdoc.TypePublish), 403)
+	sipagent.Status(t, e.publish(), 400)
+	sipagent.Status(t, e.publish(presdoc.Publication{Category: "state", Instance: 1, Container: 2, Body: "<state/>"}), 400)
+	sipagent.Status(t, e.publish(userState(3500, groupstate.AnyVersion)...), 409) // that number is the server's
+	sipagent.Status(t, e.setContainers(presdoc.Container{ID: 2, Members: []presdoc.Member{{Type: "user", Value: "bob@example.test"}}}), 403)
+	sipagent.Status(t, e.setContainers(presdoc.Container{ID: 200, Members: []presdoc.Member{{Type: "friend"}}}), 400)
+	sipagent.Status(t, e.setContainers(presdoc.Container{ID: 200, Version: 4, Members: []presdoc.Member{{Type: "sameEnterprise"}}}), 409)
 	if n := len(s.g.state.User(alice).Publications("note")) + len(s.g.state.User(alice).Containers()); n != 0 {
 		t.Errorf("%d things are left of refused requests", n)
 	}
@@ -138,7 +139,7 @@ func TestEndpointBoundPublicationsEndWithTheirEndpoint(t *testing.T) {
 		t.Helper()
 		phone := presdoc.Publication{Category: "state", Instance: 9, Container: 2, ExpireType: presdoc.EndpointBound,
 			Body: `<state xmlns:xsi="http://www.w3.org/2001/XMLSchema-instance" xsi:type="phoneState"><availability>` + number + `</availability></state>`}
-		status(t, e.publish(device, phone), 200)
+		sipagent.Status(t, e.publish(device, phone), 200)
 	}
 	publish(two, "6500")
 	one.notified()
@@ -173,7 +174,7 @@ func TestContainersAndSubscribersReachEveryEndpoint(t *testing.T) {
 	one, two := s.endpoint(alice, "e1"), s.endpoint(alice, "e2")
 	one.self()
 	two.self()
-	res := status(t, one.setContainers(presdoc.Container{ID: 32000, Members: []presdoc.Member{{Type: "user", Value: "bob@example.test"}}}), 200)
+	res := sipagent.Status(t, one.setContainers(presdoc.Container{ID: 32000, Members: []presdoc.Member{{Type: "user", Value: "bob@example.test"}}}), 200)
 	if len(res.Body) != 0 {
 		t.Errorf("%s", res)
 	}
@@ -184,7 +185,7 @@ func TestContainersAndSubscribersReachEveryEndpoint(t *testing.T) {
 		}
 	}
 	sub := presdoc.BatchSub{Actions: []presdoc.BatchAction{{Categories: []string{"state"}, Resources: []presdoc.BatchResource{{URI: string(alice), Added: true}}}}}
-	status(t, s.endpoint(carol, "c1").subscribe("w", sub), 200)
+	sipagent.Status(t, s.endpoint(carol, "c1").subscribe("w", sub), 200)
 	for _, e := range []*endpoint{one, two} {
 		doc := roamingOf(t, e.notified())
 		if doc.Containers != nil || len(doc.Subscribers) != 1 || doc.Subscribers[0] != (presdoc.Subscriber{User: "carol@example.test", DisplayName: "Carol", Type: "sameEnterprise"}) {
@@ -192,7 +193,7 @@ func TestContainersAndSubscribersReachEveryEndpoint(t *testing.T) {
 		}
 	}
 	ack := presdoc.AppendSetSubscribers(nil, []presdoc.Subscriber{{User: "carol@example.test", Acknowledged: true}})
-	status(t, two.ask("SERVICE", alice, "a", string(ack), "Content-Type: "+presdoc.TypeSetSubscriber), 200)
+	sipagent.Status(t, two.ask("SERVICE", alice, "a", string(ack), "Content-Type: "+presdoc.TypeSetSubscriber), 200)
 	for _, e := range []*endpoint{one, two} {
 		if doc := roamingOf(t, e.notified()); len(doc.Subscribers) != 1 || !doc.Subscribers[0].Acknowledged {
 			t.Errorf("%+v", doc)

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"trivet/rule/groupstate"
+	"trivet/test/sipagent"
 	"trivet/wire/pidf"
 	"trivet/wire/sip"
 )
@@ -22,13 +23,13 @@ func pidfOf(t *testing.T, m *sip.Message) pidf.Presence {
 func TestStandardWatcherOfALyncUser(t *testing.T) {
 	s := start(t, Policy{})
 	a, c := s.endpoint(alice, "a1"), s.endpoint(carol, "")
-	res := status(t, c.ask("SUBSCRIBE", alice, "w", "", "Event: presence", "Accept: application/pidf+xml", "Expires: 600"), 200)
+	res := sipagent.Status(t, c.ask("SUBSCRIBE", alice, "w", "", "Event: presence", "Accept: application/pidf+xml", "Expires: 600"), 200)
 	m := c.notified()
 	if p := pidfOf(t, m); len(res.Body) != 0 || m.Method != "NOTIFY" || p.Availability != 3500 || p.Entity != string(alice) || p.Contact != string(alice) || !strings.HasPrefix(m.Get("Subscription-State"), "active;expires=") {
 		t.Errorf("%s", m)
 	}
 	first, _, _ := m.CSeq()
-	status(t, a.publish(append(userState(9500, 0), noteIn(200, 0, "do &amp; not"))...), 200)
+	sipagent.Status(t, a.publish(append(userState(9500, 0), noteIn(200, 0, "do &amp; not"))...), 200)
 	m = c.notified()
 	second, _, _ := m.CSeq()
 	if p := pidfOf(t, m); p.Availability != 9500 || p.Note != "do & not" || second != first+1 {
@@ -37,11 +38,11 @@ func TestStandardWatcherOfALyncUser(t *testing.T) {
 	s.cards.set(alice, Card{Title: "Boss"})
 	s.s.Refresh(t.Context(), alice) // nothing of it is in PIDF
 	c.quiet()
-	status(t, c.ask("SUBSCRIBE", alice, "w", "", "Event: presence", "Expires: 600"), 200)
+	sipagent.Status(t, c.ask("SUBSCRIBE", alice, "w", "", "Event: presence", "Expires: 600"), 200)
 	if p := pidfOf(t, c.notified()); p.Availability != 9500 {
 		t.Errorf("%+v", p)
 	}
-	status(t, c.ask("SUBSCRIBE", alice, "w", "", "Event: presence", "Expires: 0"), 200)
+	sipagent.Status(t, c.ask("SUBSCRIBE", alice, "w", "", "Event: presence", "Expires: 0"), 200)
 	if m := c.notified(); m.Get("Subscription-State") != "terminated;reason=timeout" {
 		t.Errorf("%s", m)
 	}
@@ -53,21 +54,21 @@ func TestStandardWatcherOfALyncUser(t *testing.T) {
 func TestStandardClientThatReconnects(t *testing.T) {
 	s := start(t, Policy{})
 	a, c := s.endpoint(alice, "a1"), s.endpoint(carol, "")
-	status(t, c.ask("SUBSCRIBE", alice, "w", "", "Event: presence", "Expires: 600"), 200)
+	sipagent.Status(t, c.ask("SUBSCRIBE", alice, "w", "", "Event: presence", "Expires: 600"), 200)
 	c.notified()
 	b := s.g.bindings(carol)[0]
 	closed := make(chan struct{})
-	s.layer.Conn(b.Flow.Conn).OnClose(func() { close(closed) })
+	s.host.Layer.Conn(b.Flow.Conn).OnClose(func() { close(closed) })
 	c.Close()
 	<-closed
 	s.propose(&groupstate.Detach{User: carol, Endpoint: b.Endpoint, Server: "fe1", Epoch: 1, Conn: b.Flow.Conn, Now: s.clock.Now().UnixMilli(), Grace: 20_000})
-	status(t, a.publish(userState(6500, 0)...), 200)
+	sipagent.Status(t, a.publish(userState(6500, 0)...), 200)
 	s.idle()
 	c.connect()
 	if p := pidfOf(t, c.notified()); p.Availability != 6500 {
 		t.Errorf("what was missed: %+v", p)
 	}
-	status(t, a.publish(userState(9500, 1)...), 200)
+	sipagent.Status(t, a.publish(userState(9500, 1)...), 200)
 	if p := pidfOf(t, c.notified()); p.Availability != 9500 {
 		t.Errorf("%+v", p)
 	}
@@ -98,10 +99,10 @@ func (e *endpoint) put(body string, headers ...string) *sip.Message {
 func TestStandardClientPublishesToLyncWatchers(t *testing.T) {
 	s := start(t, Policy{})
 	a, b := s.endpoint(alice, ""), s.endpoint(bob, "b1")
-	status(t, b.batch("w", alice), 200)
+	sipagent.Status(t, b.batch("w", alice), 200)
 	tell := func(res *sip.Message, want int, note string) string {
 		t.Helper()
-		status(t, res, 200)
+		sipagent.Status(t, res, 200)
 		doc := categoriesOf(t, b.notified())
 		if n := availability(t, doc); n != want {
 			t.Errorf("availability %d, want %d", n, want)
@@ -115,23 +116,23 @@ func TestStandardClientPublishesToLyncWatchers(t *testing.T) {
 	tag = tell(a.put(document("<rpid:away/>", ""), "SIP-If-Match: "+tag), 15500, "")
 	tag = tell(a.put(document("<rpid:busy/><rpid:other>do-not-disturb</rpid:other>", ""), "SIP-If-Match: "+tag, "Expires: 60"), 9500, "")
 	tag = tell(a.put(document("", ""), "SIP-If-Match: "+tag, "Expires: 600"), 3500, "")
-	again := status(t, a.put("", "SIP-If-Match: "+tag, "Expires: 120"), 200)
+	again := sipagent.Status(t, a.put("", "SIP-If-Match: "+tag, "Expires: 120"), 200)
 	if next := again.Get("SIP-ETag"); next == "" || next == tag || again.Get("Expires") != "120" {
 		t.Errorf("%s", again)
 	}
 	b.quiet() // a refresh changes nothing
-	status(t, a.put("", "SIP-If-Match: "+tag), 412)
-	status(t, a.put(document("", ""), "SIP-If-Match: nonsense"), 412)
-	short := status(t, a.put(document("", ""), "Expires: 30"), 423)
+	sipagent.Status(t, a.put("", "SIP-If-Match: "+tag), 412)
+	sipagent.Status(t, a.put(document("", ""), "SIP-If-Match: nonsense"), 412)
+	short := sipagent.Status(t, a.put(document("", ""), "Expires: 30"), 423)
 	if short.Get("Min-Expires") != "60" {
 		t.Errorf("%s", short)
 	}
-	status(t, a.ask("PUBLISH", alice, "p", "hi", "Event: presence", "Content-Type: text/plain"), 415)
-	status(t, a.ask("PUBLISH", bob, "p", document("", ""), "Event: presence", "Content-Type: application/pidf+xml"), 403)
-	status(t, a.put("<presence"), 400)
+	sipagent.Status(t, a.ask("PUBLISH", alice, "p", "hi", "Event: presence", "Content-Type: text/plain"), 415)
+	sipagent.Status(t, a.ask("PUBLISH", bob, "p", document("", ""), "Event: presence", "Content-Type: application/pidf+xml"), 403)
+	sipagent.Status(t, a.put("<presence"), 400)
 	tag = tell(a.put(document("<rpid:away/>", "gone"), "SIP-If-Match: "+again.Get("SIP-ETag")), 15500, "gone")
 	tell(a.put("", "SIP-If-Match: "+tag, "Expires: 0"), 3500, "") // registered and nothing said
-	status(t, a.put("", "SIP-If-Match: "+tag), 412)
+	sipagent.Status(t, a.put("", "SIP-If-Match: "+tag), 412)
 
 	// What was published ends with its time.
 	tag = tell(a.put(document("<rpid:meeting/>", ""), "Expires: 60"), 6500, "")
@@ -140,25 +141,25 @@ func TestStandardClientPublishesToLyncWatchers(t *testing.T) {
 	if n := availability(t, categoriesOf(t, b.notified())); n != 3500 {
 		t.Errorf("%d", n)
 	}
-	status(t, a.put("", "SIP-If-Match: "+tag), 412)
+	sipagent.Status(t, a.put("", "SIP-If-Match: "+tag), 412)
 }
 
 func TestPhoneLeavesTheNoteOfLyncAlone(t *testing.T) {
 	s := start(t, Policy{})
 	pc, phone, b := s.endpoint(alice, "a1"), s.endpoint(alice, ""), s.endpoint(bob, "b1")
-	status(t, pc.publish(noteIn(200, 0, "from the desk")), 200)
-	tag := status(t, phone.put(document("<rpid:busy/>", "")), 200).Get("SIP-ETag")
-	doc := categoriesOf(t, status(t, b.batch("w", alice), 200))
+	sipagent.Status(t, pc.publish(noteIn(200, 0, "from the desk")), 200)
+	tag := sipagent.Status(t, phone.put(document("<rpid:busy/>", "")), 200).Get("SIP-ETag")
+	doc := categoriesOf(t, sipagent.Status(t, b.batch("w", alice), 200))
 	if note := find(doc, "note"); len(note) != 1 || availability(t, doc) != 6500 {
 		t.Errorf("%v", note)
 	}
-	tag = status(t, phone.put(document("", "from the phone"), "SIP-If-Match: "+tag), 200).Get("SIP-ETag")
+	tag = sipagent.Status(t, phone.put(document("", "from the phone"), "SIP-If-Match: "+tag), 200).Get("SIP-ETag")
 	b.notified()
-	status(t, phone.put("", "SIP-If-Match: "+tag, "Expires: 0"), 200)
+	sipagent.Status(t, phone.put("", "SIP-If-Match: "+tag, "Expires: 0"), 200)
 	if note := find(categoriesOf(t, b.notified()), "note"); len(note) != 1 || !strings.Contains(note[0], "from the desk") {
 		t.Errorf("%v", note)
 	}
-	status(t, pc.publish(userState(12500, 0)...), 200)
+	sipagent.Status(t, pc.publish(userState(12500, 0)...), 200)
 	if n := availability(t, categoriesOf(t, b.notified())); n != 12500 {
 		t.Errorf("%d", n)
 	}

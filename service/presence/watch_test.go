@@ -3,22 +3,21 @@ package presence
 import (
 	"bytes"
 	"context"
-	"io"
 	"slices"
 	"strings"
 	"testing"
 
 	"trivet/rule/groupstate"
+	"trivet/test/sipagent"
 	"trivet/uc"
 	"trivet/wire/presdoc"
-	"trivet/wire/sip"
 )
 
 func TestBatchOfOne(t *testing.T) {
 	s := start(t, Policy{})
 	a, b := s.endpoint(alice, "a1"), s.endpoint(bob, "b1")
-	status(t, a.publish(noteIn(200, 0, "for colleagues"), noteIn(300, 0, "for the team")), 200)
-	doc := categoriesOf(t, status(t, b.batch("w", alice), 200))
+	sipagent.Status(t, a.publish(noteIn(200, 0, "for colleagues"), noteIn(300, 0, "for the team")), 200)
+	doc := categoriesOf(t, sipagent.Status(t, b.batch("w", alice), 200))
 	if doc.URI != string(alice) || availability(t, doc) != 3500 || len(find(doc, "state")) != 1 {
 		t.Errorf("%+v", doc)
 	}
@@ -34,7 +33,7 @@ func TestBatchOfOne(t *testing.T) {
 		t.Errorf("a category without publication is empty: %+v", doc.Names)
 	}
 	// One change, one BENOTIFY in the dialog, with what changed only.
-	status(t, a.publish(userState(6500, 0)...), 200)
+	sipagent.Status(t, a.publish(userState(6500, 0)...), 200)
 	m := b.notified()
 	to, _ := m.To()
 	if doc := categoriesOf(t, m); m.Method != "BENOTIFY" || m.Event() != "presence" || m.CallID() != "w" || to.Params.Value("epid") != "b1" || to.Tag() != "t" ||
@@ -43,11 +42,11 @@ func TestBatchOfOne(t *testing.T) {
 	}
 	// What the watcher cannot see is not told: the team's note, a machine state that
 	// changes nothing.
-	status(t, a.publish(noteIn(300, 1, "new")), 200)
-	status(t, a.publish(presdoc.Publication{Category: "device", Container: 2, ExpireType: presdoc.EndpointBound, Body: "<device/>"}), 200)
+	sipagent.Status(t, a.publish(noteIn(300, 1, "new")), 200)
+	sipagent.Status(t, a.publish(presdoc.Publication{Category: "device", Container: 2, ExpireType: presdoc.EndpointBound, Body: "<device/>"}), 200)
 	b.quiet()
-	status(t, b.ask("SUBSCRIBE", bob, "w", "", with(lync, "Event: presence", "Expires: 0")...), 200)
-	status(t, a.publish(userState(9500, 1)...), 200)
+	sipagent.Status(t, b.ask("SUBSCRIBE", bob, "w", "", with(lync, "Event: presence", "Expires: 0")...), 200)
+	sipagent.Status(t, a.publish(userState(9500, 1)...), 200)
 	b.quiet()
 	if n := s.subscriptions(bob); n != 0 || len(s.s.index.shard(bob).dialogs) != 0 {
 		t.Errorf("%d subscriptions left", n)
@@ -58,7 +57,7 @@ func TestBatchOfMany(t *testing.T) {
 	s := start(t, Policy{})
 	s.endpoint(alice, "a1")
 	b := s.endpoint(bob, "b1")
-	res := status(t, b.batch("w", alice, carol, "sip:nobody@example.test", "sip:x@elsewhere.test", alice), 200)
+	res := sipagent.Status(t, b.batch("w", alice, carol, "sip:nobody@example.test", "sip:x@elsewhere.test", alice), 200)
 	if res.ContentType() != "multipart/related" || !strings.Contains(res.Get("Content-Type"), `type="application/rlmi+xml"`) || !bytes.Contains(res.Body, []byte("</categories>\r\n\r\n--")) {
 		t.Errorf("%s", res)
 	}
@@ -78,50 +77,50 @@ func TestBatchOfMany(t *testing.T) {
 	if doc := parseCategories(t, parts[2].Body); availability(t, doc) != 18500 || doc.URI != string(carol) { // never signed in
 		t.Errorf("%+v", doc)
 	}
-	none := status(t, b.batch("w2", "sip:x@elsewhere.test"), 200)
+	none := sipagent.Status(t, b.batch("w2", "sip:x@elsewhere.test"), 200)
 	if parts, err := presdoc.ParseMultipart(none.Get("Content-Type"), none.Body); err != nil || len(parts) != 1 {
 		t.Errorf("%v %s", err, none)
 	}
-	status(t, b.batch("w3"), 200) // bare: the person of the request
-	status(t, b.ask("SUBSCRIBE", "sip:nobody@example.test", "w4", `<categoryList><category name="state"/></categoryList>`, with(lync, "Event: presence", "Content-Type: "+presdoc.TypeBatchSub)...), 404)
-	status(t, b.ask("SUBSCRIBE", bob, "w5", `<batchSub/>`, with(lync, "Event: presence", "Content-Type: "+presdoc.TypeBatchSub)...), 400)
+	sipagent.Status(t, b.batch("w3"), 200) // bare: the person of the request
+	sipagent.Status(t, b.ask("SUBSCRIBE", "sip:nobody@example.test", "w4", `<categoryList><category name="state"/></categoryList>`, with(lync, "Event: presence", "Content-Type: "+presdoc.TypeBatchSub)...), 404)
+	sipagent.Status(t, b.ask("SUBSCRIBE", bob, "w5", `<batchSub/>`, with(lync, "Event: presence", "Content-Type: "+presdoc.TypeBatchSub)...), 400)
 }
 
 func TestBatchIsAmendedInItsDialog(t *testing.T) {
 	s := start(t, Policy{})
 	a, b, c := s.endpoint(alice, "a1"), s.endpoint(bob, "b1"), s.endpoint(carol, "c1")
-	status(t, b.batch("w", alice), 200)
-	if doc := categoriesOf(t, status(t, b.batch("w", carol), 200)); doc.URI != string(carol) {
+	sipagent.Status(t, b.batch("w", alice), 200)
+	if doc := categoriesOf(t, sipagent.Status(t, b.batch("w", carol), 200)); doc.URI != string(carol) {
 		t.Errorf("%+v", doc)
 	}
-	status(t, c.publish(userState(6500, 0)...), 200)
+	sipagent.Status(t, c.publish(userState(6500, 0)...), 200)
 	if n := availability(t, categoriesOf(t, b.notified())); n != 6500 {
 		t.Errorf("carol: %d", n)
 	}
-	status(t, a.publish(userState(6500, 0)...), 200) // still watched
+	sipagent.Status(t, a.publish(userState(6500, 0)...), 200) // still watched
 	if n := availability(t, categoriesOf(t, b.notified())); n != 6500 {
 		t.Errorf("alice: %d", n)
 	}
-	refresh := status(t, b.ask("SUBSCRIBE", bob, "w", "", with(lync, "Event: presence")...), 200)
+	refresh := sipagent.Status(t, b.ask("SUBSCRIBE", bob, "w", "", with(lync, "Event: presence")...), 200)
 	if parts, err := presdoc.ParseMultipart(refresh.Get("Content-Type"), refresh.Body); err != nil || len(parts) != 3 {
 		t.Errorf("%v %s", err, refresh)
 	}
 	drop := func(u uc.UserURI) presdoc.BatchSub {
 		return presdoc.BatchSub{Actions: []presdoc.BatchAction{{Unsubscribe: true, Resources: []presdoc.BatchResource{{URI: string(u)}}}}}
 	}
-	if res := status(t, b.subscribe("w", drop(alice)), 200); len(res.Body) != 0 || res.Get("Expires") != "28800" {
+	if res := sipagent.Status(t, b.subscribe("w", drop(alice)), 200); len(res.Body) != 0 || res.Get("Expires") != "28800" {
 		t.Errorf("%s", res)
 	}
-	status(t, a.publish(userState(9500, 1)...), 200)
+	sipagent.Status(t, a.publish(userState(9500, 1)...), 200)
 	b.quiet()
-	status(t, c.publish(userState(9500, 1)...), 200)
+	sipagent.Status(t, c.publish(userState(9500, 1)...), 200)
 	if n := availability(t, categoriesOf(t, b.notified())); n != 9500 {
 		t.Errorf("carol: %d", n)
 	}
-	if res := status(t, b.subscribe("w", drop(carol)), 200); res.Get("Expires") != "0" || s.subscriptions(bob) != 0 {
+	if res := sipagent.Status(t, b.subscribe("w", drop(carol)), 200); res.Get("Expires") != "0" || s.subscriptions(bob) != 0 {
 		t.Errorf("%s", res)
 	}
-	status(t, b.subscribe("w", drop(carol)), 481)
+	sipagent.Status(t, b.subscribe("w", drop(carol)), 481)
 }
 
 func TestPolls(t *testing.T) {
@@ -129,17 +128,17 @@ func TestPolls(t *testing.T) {
 	s.endpoint(alice, "a1")
 	b, phone := s.endpoint(bob, "b1"), s.endpoint(carol, "")
 	one := presdoc.BatchSub{Actions: []presdoc.BatchAction{{Resources: []presdoc.BatchResource{{URI: string(alice)}}}}}
-	res := status(t, b.subscribe("p", one, "Expires: 0"), 200)
+	res := sipagent.Status(t, b.subscribe("p", one, "Expires: 0"), 200)
 	if doc := categoriesOf(t, res); availability(t, doc) != 3500 || len(doc.Names) != 3 || res.Get("Expires") != "0" || res.Get("subscription-state") != "terminated;reason=timeout" {
 		t.Errorf("%s", res)
 	}
-	res = status(t, phone.ask("SUBSCRIBE", alice, "p", "", "Event: presence", "Expires: 0", "Accept: application/pidf+xml"), 200)
+	res = sipagent.Status(t, phone.ask("SUBSCRIBE", alice, "p", "", "Event: presence", "Expires: 0", "Accept: application/pidf+xml"), 200)
 	if m := phone.notified(); len(res.Body) != 0 || m.Get("Subscription-State") != "terminated;reason=timeout" || !bytes.Contains(m.Body, []byte("<basic>open")) {
 		t.Errorf("%s", m)
 	}
-	status(t, phone.ask("SUBSCRIBE", "sip:nobody@example.test", "p2", "", "Event: presence", "Expires: 0"), 404)
-	status(t, phone.ask("SUBSCRIBE", alice, "p3", "", "Event: presence", "Accept: text/plain"), 488)
-	status(t, b.ask("SUBSCRIBE", bob, "w", "", with(lync, "Event: presence", "Expires: 0", "Accept: application/msrtc-event-categories+xml")...), 200)
+	sipagent.Status(t, phone.ask("SUBSCRIBE", "sip:nobody@example.test", "p2", "", "Event: presence", "Expires: 0"), 404)
+	sipagent.Status(t, phone.ask("SUBSCRIBE", alice, "p3", "", "Event: presence", "Accept: text/plain"), 488)
+	sipagent.Status(t, b.ask("SUBSCRIBE", bob, "w", "", with(lync, "Event: presence", "Expires: 0", "Accept: application/msrtc-event-categories+xml")...), 200)
 	if s.subscriptions(bob)+s.subscriptions(carol) != 0 {
 		t.Error("a poll leaves nothing behind")
 	}
@@ -148,12 +147,12 @@ func TestPolls(t *testing.T) {
 func TestBlockedWatcher(t *testing.T) {
 	s := start(t, Policy{})
 	a, b := s.endpoint(alice, "a1"), s.endpoint(bob, "b1")
-	status(t, a.publish(noteIn(200, 0, "hi"), noteIn(400, 0, "friends"), noteIn(32000, 0, "never shown")), 200)
-	status(t, b.batch("w", alice), 200)
+	sipagent.Status(t, a.publish(noteIn(200, 0, "hi"), noteIn(400, 0, "friends"), noteIn(32000, 0, "never shown")), 200)
+	sipagent.Status(t, b.batch("w", alice), 200)
 	member := func(remove bool) []presdoc.Member {
 		return []presdoc.Member{{Type: "user", Value: "bob@example.test", Remove: remove}}
 	}
-	status(t, a.setContainers(presdoc.Container{ID: 32000, Members: member(false)}), 200)
+	sipagent.Status(t, a.setContainers(presdoc.Container{ID: 32000, Members: member(false)}), 200)
 	m := b.notified()
 	doc := categoriesOf(t, m)
 	card := find(doc, "contactCard")
@@ -163,14 +162,14 @@ func TestBlockedWatcher(t *testing.T) {
 	if blocked, err := s.s.Blocked(t.Context(), alice, bob); err != nil || !blocked {
 		t.Errorf("%v %v", blocked, err)
 	}
-	status(t, a.publish(userState(6500, 0)...), 200)
+	sipagent.Status(t, a.publish(userState(6500, 0)...), 200)
 	b.quiet() // a blocked watcher learns nothing of changes
-	if doc := categoriesOf(t, status(t, b.batch("w2", alice), 200)); availability(t, doc) != 18500 {
+	if doc := categoriesOf(t, sipagent.Status(t, b.batch("w2", alice), 200)); availability(t, doc) != 18500 {
 		t.Errorf("%+v", doc)
 	}
-	status(t, b.ask("SUBSCRIBE", bob, "w2", "", with(lync, "Event: presence", "Expires: 0")...), 200)
+	sipagent.Status(t, b.ask("SUBSCRIBE", bob, "w2", "", with(lync, "Event: presence", "Expires: 0")...), 200)
 	// Unblocked and made a friend in one request.
-	status(t, a.setContainers(presdoc.Container{ID: 32000, Version: 1, Members: member(true)}, presdoc.Container{ID: 400, Members: member(false)}), 200)
+	sipagent.Status(t, a.setContainers(presdoc.Container{ID: 32000, Version: 1, Members: member(true)}, presdoc.Container{ID: 400, Members: member(false)}), 200)
 	doc = categoriesOf(t, b.notified())
 	if note := find(doc, "note"); availability(t, doc) != 6500 || len(note) != 1 || !strings.Contains(note[0], "friends") || !strings.Contains(find(doc, "contactCard")[0], `type="home"`) {
 		t.Errorf("%+v", doc)
@@ -181,7 +180,7 @@ func TestPrivacyMode(t *testing.T) {
 	s := start(t, Policy{PrivacyMode: true})
 	s.endpoint(alice, "a1")
 	b := s.endpoint(bob, "b1")
-	doc := categoriesOf(t, status(t, b.batch("w", alice), 200))
+	doc := categoriesOf(t, sipagent.Status(t, b.batch("w", alice), 200))
 	if card := find(doc, "contactCard"); availability(t, doc) != -1 || len(card) != 1 || strings.Contains(card[0], "Engineer") {
 		t.Errorf("%+v", doc)
 	}
@@ -199,7 +198,7 @@ func TestCardChanges(t *testing.T) {
 	s := start(t, Policy{})
 	a, b := s.endpoint(alice, "a1"), s.endpoint(bob, "b1")
 	a.self()
-	status(t, b.batch("w", alice), 200)
+	sipagent.Status(t, b.batch("w", alice), 200)
 	s.cards.set(alice, Card{DisplayName: "Alice Miller", LineURI: "tel:+7"})
 	if err := s.s.Refresh(t.Context(), alice); err != nil {
 		t.Fatal(err)
@@ -216,7 +215,7 @@ func TestRemovedUserLooksOffline(t *testing.T) {
 	s := start(t, Policy{})
 	s.endpoint(alice, "a1")
 	b := s.endpoint(bob, "b1")
-	status(t, b.batch("w", alice), 200)
+	sipagent.Status(t, b.batch("w", alice), 200)
 	s.cards.remove(alice)
 	s.propose(&groupstate.RemoveUser{User: alice})
 	if n := availability(t, categoriesOf(t, b.notified())); n != 18500 {
@@ -227,21 +226,21 @@ func TestRemovedUserLooksOffline(t *testing.T) {
 func TestLyncClientThatReconnects(t *testing.T) {
 	s := start(t, Policy{})
 	a, b := s.endpoint(alice, "a1"), s.endpoint(bob, "b1")
-	status(t, b.batch("w", alice), 200)
+	sipagent.Status(t, b.batch("w", alice), 200)
 	b.self()
 	old := *b
 	b.connect()
 	if n := s.subscriptions(bob); n != 0 {
 		t.Errorf("%d subscriptions of the lost connection", n)
 	}
-	status(t, a.publish(userState(6500, 0)...), 200)
+	sipagent.Status(t, a.publish(userState(6500, 0)...), 200)
 	b.quiet()
 	old.quiet()
-	b.seq = 0 // a client started again draws the same names
-	if n := availability(t, categoriesOf(t, status(t, b.batch("w", alice), 200))); n != 6500 {
+	b.Seq = 0 // a client started again draws the same names
+	if n := availability(t, categoriesOf(t, sipagent.Status(t, b.batch("w", alice), 200))); n != 6500 {
 		t.Errorf("%d", n)
 	}
-	status(t, a.publish(userState(9500, 1)...), 200)
+	sipagent.Status(t, a.publish(userState(9500, 1)...), 200)
 	if n := availability(t, categoriesOf(t, b.notified())); n != 9500 {
 		t.Errorf("%d", n)
 	}
@@ -251,12 +250,12 @@ func TestLyncClientThatReconnects(t *testing.T) {
 func TestWatcherThatIsGone(t *testing.T) {
 	s := start(t, Policy{})
 	a, c := s.endpoint(alice, "a1"), s.endpoint(carol, "")
-	status(t, c.ask("SUBSCRIBE", alice, "w", "", "Event: presence", "Expires: 600"), 200)
+	sipagent.Status(t, c.ask("SUBSCRIBE", alice, "w", "", "Event: presence", "Expires: 600"), 200)
 	c.notified()
-	status(t, a.publish(userState(6500, 0)...), 200)
-	io.WriteString(c, sip.NewResponse(c.read(), 481, "").String())
-	s.await("the end of the subscription", func() bool { return s.subscriptions(carol) == 0 })
-	status(t, a.publish(userState(9500, 1)...), 200)
+	sipagent.Status(t, a.publish(userState(6500, 0)...), 200)
+	c.Reply(c.Recv(), 481)
+	sipagent.Await(s.t, "the end of the subscription", func() bool { return s.subscriptions(carol) == 0 })
+	sipagent.Status(t, a.publish(userState(9500, 1)...), 200)
 	c.quiet()
 }
 
@@ -264,14 +263,14 @@ func TestPrompts(t *testing.T) {
 	s := start(t, Policy{MaxPromptedSubscriber: 1})
 	added := presdoc.BatchSub{Actions: []presdoc.BatchAction{{Resources: []presdoc.BatchResource{{URI: string(alice), Added: true}, {URI: "sip:x@elsewhere.test", Added: true}}}}}
 	b := s.endpoint(bob, "b1")
-	status(t, b.subscribe("w", added), 200)
-	status(t, b.batch("w2", carol), 200)
-	status(t, s.endpoint(carol, "c1").subscribe("w", added), 200)
+	sipagent.Status(t, b.subscribe("w", added), 200)
+	sipagent.Status(t, b.batch("w2", carol), 200)
+	sipagent.Status(t, s.endpoint(carol, "c1").subscribe("w", added), 200)
 	asked := func(u uc.UserURI) (n int) {
 		s.g.Read(context.Background(), u, func(st *groupstate.State) { n = len(st.User(u).Subscribers()) })
 		return n
 	}
-	s.await("the prompt", func() bool { return asked(alice) == 1 })
+	sipagent.Await(s.t, "the prompt", func() bool { return asked(alice) == 1 })
 	if asked(carol) != 0 {
 		t.Error("only who was just added is asked")
 	}
@@ -281,17 +280,17 @@ func TestAdoptedSubscriptions(t *testing.T) {
 	s := start(t, Policy{})
 	a, b := s.endpoint(alice, "a1"), s.endpoint(bob, "b1")
 	a.self()
-	status(t, b.batch("w", alice, carol), 200)
+	sipagent.Status(t, b.batch("w", alice, carol), 200)
 	s.s.index.init() // as after a restart
 	s.g.mu.Lock()
 	s.s.Adopt(s.g.state)
 	s.g.mu.Unlock()
 	s.s.cfg.Notifier.Forget(bob, &groupstate.Subscription{ID: 1})
-	status(t, a.publish(userState(6500, 0)...), 200)
+	sipagent.Status(t, a.publish(userState(6500, 0)...), 200)
 	if n := availability(t, categoriesOf(t, b.notified())); n != 6500 {
 		t.Errorf("%d", n)
 	}
-	status(t, b.ask("SUBSCRIBE", bob, "w", "", with(lync, "Event: presence", "Expires: 0")...), 200)
+	sipagent.Status(t, b.ask("SUBSCRIBE", bob, "w", "", with(lync, "Event: presence", "Expires: 0")...), 200)
 	if len(s.s.index.shard(alice).watch[alice])+len(s.s.index.shard(carol).watch[carol]) != 0 {
 		t.Error("a subscription that ended stands in the index")
 	}
