@@ -8,15 +8,16 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 )
 
-// appendJob is one thing to write for a group. Exactly one of msg, compact and
-// positions is set.
+// appendJob is one thing to write for a group. At most one of msg, compact and
+// positions is set; with a checkpoint none, nor a group.
 type appendJob struct {
-	group     *Group
-	msg       *raftpb.Message // MsgStorageAppend
-	compact   *compaction
-	positions []position // nil: those of the group that changed
-	sync      bool
-	done      chan struct{} // closed once it is written; may be nil
+	group      *Group
+	msg        *raftpb.Message // MsgStorageAppend
+	compact    *compaction
+	positions  []position  // nil: those of the group that changed
+	checkpoint *checkpoint // of all groups, after whatever is written with it
+	sync       bool
+	done       chan struct{} // closed once it is written; may be nil
 }
 
 // compaction drops the log up to an entry.
@@ -94,6 +95,8 @@ func (a *appender) write(jobs []appendJob) (int, error) {
 func (a *appender) put(b *pebble.Batch, j *appendJob) error {
 	g := j.group
 	switch {
+	case j.checkpoint != nil:
+		return nil
 	case j.compact != nil:
 		return g.writeCompaction(b, *j.compact)
 	case j.msg == nil:
@@ -124,6 +127,8 @@ func (a *appender) put(b *pebble.Batch, j *appendJob) error {
 func (a *appender) written(j *appendJob) {
 	g := j.group
 	switch {
+	case j.checkpoint != nil:
+		j.checkpoint.err = j.checkpoint.take(a.h)
 	case j.compact != nil:
 		g.log.compacted(j.compact.index, j.compact.term)
 	case j.msg != nil:

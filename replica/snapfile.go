@@ -228,15 +228,27 @@ func (d snapDir) list() ([]uint64, error) {
 	if err != nil {
 		return nil, err
 	}
+	for _, n := range names {
+		if strings.HasSuffix(n, ".tmp") {
+			if err := d.fs.Remove(d.fs.PathJoin(d.path, n)); err != nil {
+				return nil, err
+			}
+		}
+	}
+	return d.indexes()
+}
+
+// indexes are those of the snapshots, newest first.
+func (d snapDir) indexes() ([]uint64, error) {
+	names, err := d.fs.List(d.path)
+	if err != nil {
+		return nil, err
+	}
 	var out []uint64
 	for _, n := range names {
 		if base, ok := strings.CutSuffix(n, snapSuffix); ok {
 			if i, err := strconv.ParseUint(base, 10, 64); err == nil {
 				out = append(out, i)
-			}
-		} else if strings.HasSuffix(n, ".tmp") {
-			if err := d.fs.Remove(d.fs.PathJoin(d.path, n)); err != nil {
-				return nil, err
 			}
 		}
 	}

@@ -40,6 +40,13 @@ func (s *space) free() (bytes uint64, known bool) {
 	return u.AvailBytes, err == nil
 }
 
+// Room is how many bytes can still be written before changes are refused; known is
+// false where the disk does not say.
+func (h *Host) Room() (bytes uint64, known bool) {
+	free, known := h.space.free()
+	return free - min(free, h.cfg.MinFreeBytes), known
+}
+
 func (s *space) refuse(why string, free uint64) {
 	if !s.full.Swap(true) {
 		s.log.Error("disk full: changes are refused until space is freed", "dir", s.cfg.Dir, "why", why, "free", free)
