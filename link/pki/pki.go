@@ -134,6 +134,13 @@ func Open(cfg Config) (*Authority, error) {
 // Close releases the journal of client certificates.
 func (a *Authority) Close() error { return a.journal.close() }
 
+// Still runs f while no file of the authority changes. f may not use the Authority.
+func (a *Authority) Still(f func() error) error {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	return f()
+}
+
 func (a *Authority) path(elem ...string) string {
 	return filepath.Join(append([]string{a.keys}, elem...)...)
 }
