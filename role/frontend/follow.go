@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 
@@ -158,7 +159,7 @@ func (s *server) carry(ctx context.Context, x *group, cmd groupstate.Command) er
 		return nil
 	}
 	note := users.Rename{Old: rename.User, New: rename.To, RoutingGroup: x.id}
-	if err := s.renameContacts(ctx, note); err != nil {
+	if err := errors.Join(s.renameContacts(ctx, note), s.renameMembers(ctx, note)); err != nil {
 		return err
 	}
 	// Before anybody else gets the former address: the change must not be repeated then.

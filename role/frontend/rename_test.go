@@ -2,11 +2,13 @@ package frontend
 
 import (
 	"context"
+	"slices"
 	"testing"
 
 	"trivet/fault"
 	"trivet/kit/conf"
 	"trivet/kit/log"
+	"trivet/rule/access"
 	"trivet/rule/directory"
 	"trivet/rule/groupstate"
 	"trivet/store/users"
@@ -210,4 +212,37 @@ func TestUserWhoIsMetUnderBothAddresses(t *testing.T) {
 	}
 	hasFriend(t, s, ann, annMay)
 	stop()
+}
+
+func TestBlocksFollowARename(t *testing.T) {
+	t.Parallel()
+	s, _ := run(t, t.TempDir())
+	u := withFriend(t, s)
+	owner := admirer(t, s, "blocker")
+	block := func(a uc.UserURI, version uint32) {
+		t.Helper()
+		if _, err := s.groups.Propose(t.Context(), owner, &groupstate.SetContainers{User: owner, Changes: []groupstate.ContainerChange{
+			{ID: access.Blocked, Version: version, Members: []groupstate.MemberChange{{Member: access.Member{Type: access.User, Value: a.Bare()}}}},
+		}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	blocked := func() (all []string) {
+		t.Helper()
+		if err := s.groups.Read(t.Context(), owner, func(state *groupstate.State) {
+			for _, m := range state.User(owner).Container(access.Blocked).Members {
+				all = append(all, m.Value)
+			}
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return all
+	}
+	block(ann, 0)
+	if _, err := (directoryUsers{s}).Update(t.Context(), u.GUID, callHer(annMay)); err != nil {
+		t.Fatal(err)
+	}
+	if got := blocked(); !slices.Equal(got, []string{annMay.Bare()}) {
+		t.Errorf("blocked are %v", got)
+	}
 }

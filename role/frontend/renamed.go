@@ -2,8 +2,10 @@ package frontend
 
 import (
 	"context"
+	"slices"
 
 	"trivet/fault"
+	"trivet/rule/access"
 	"trivet/rule/groupstate"
 	"trivet/store/users"
 	"trivet/uc"
@@ -67,4 +69,51 @@ func (s *server) renameContact(ctx context.Context, x *group, l listed, to strin
 		}
 	}
 	return nil
+}
+
+// placed is somebody's access levels with a former address in them, as the change
+// that puts the new one in its places.
+type placed struct {
+	owner   uc.UserURI
+	changes []groupstate.ContainerChange
+}
+
+// renameMembers has access levels follow a change of address, blocks above all: who
+// was blocked stays so. Levels of users who are disabled stay. It may be repeated,
+// as after a crash.
+func (s *server) renameMembers(ctx context.Context, r users.Rename) error {
+	was := access.Member{Type: access.User, Value: r.Old.Bare()}
+	is := access.Member{Type: access.User, Value: r.New.Bare()}
+	for _, x := range s.groups.all {
+		var found []placed
+		if err := x.Read(ctx, func(state *groupstate.State) {
+			for u := range state.Users() {
+				if changes := replaced(u, was, is); changes != nil && u.Enabled() {
+					found = append(found, placed{u.URI(), changes})
+				}
+			}
+		}); err != nil {
+			return err
+		}
+		for _, p := range found {
+			_, err := x.propose(ctx, &groupstate.SetContainers{User: p.owner, Now: s.groups.now(), Changes: p.changes})
+			if err != nil && !fault.Is(err, fault.NotFound) && !fault.Is(err, fault.Forbidden) && !fault.Is(err, fault.Stale) {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// replaced are the changes that put one member in the places of another.
+func replaced(u *groupstate.User, was, is access.Member) []groupstate.ContainerChange {
+	var changes []groupstate.ContainerChange
+	for _, c := range u.Containers() {
+		if slices.Contains(c.Members, was) {
+			changes = append(changes, groupstate.ContainerChange{ID: c.ID, Version: c.Version, Members: []groupstate.MemberChange{
+				{Remove: true, Member: was}, {Member: is},
+			}})
+		}
+	}
+	return changes
 }
