@@ -1,7 +1,6 @@
 package sipauth
 
 import (
-	"bytes"
 	"context"
 	"net"
 	"testing"
@@ -9,6 +8,7 @@ import (
 
 	"trivet/link/sipmux"
 	"trivet/link/siptrans"
+	"trivet/test/sipagent"
 	"trivet/uc"
 	"trivet/wire/ntlm"
 	"trivet/wire/sip"
@@ -18,7 +18,7 @@ import (
 type wire struct {
 	*testing.T
 	net.Conn
-	in []byte
+	in sipagent.Stream
 }
 
 // ask sends m and returns the first message that comes.
@@ -30,26 +30,11 @@ func (w *wire) ask(m *sip.Message) *sip.Message {
 	if err := w.SetReadDeadline(time.Now().Add(10 * time.Second)); err != nil {
 		w.Fatal(err)
 	}
-	buf := make([]byte, 4096)
-	for {
-		skip, size, err := sip.Frame(w.in, sip.DefaultLimits)
-		if err != nil {
-			w.Fatal(err)
-		}
-		if size > 0 {
-			res, err := sip.Parse(w.in[skip : skip+size])
-			if err != nil {
-				w.Fatal(err)
-			}
-			w.in = bytes.Clone(w.in[skip+size:])
-			return res
-		}
-		n, err := w.Read(buf)
-		if err != nil {
-			w.Fatal(err)
-		}
-		w.in = append(w.in, buf[:n]...)
+	res, err := w.in.Next()
+	if err != nil {
+		w.Fatal(err)
 	}
+	return res
 }
 
 // over runs a server whose every answer names the user it sees.
@@ -69,7 +54,7 @@ func over(t *testing.T, s *site) *wire {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { conn.Close() })
-	return &wire{T: t, Conn: conn}
+	return &wire{T: t, Conn: conn, in: sipagent.Stream{From: conn}}
 }
 
 // listen serves the routes until the test ends and returns the address.

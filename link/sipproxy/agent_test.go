@@ -1,7 +1,6 @@
 package sipproxy
 
 import (
-	"bufio"
 	"context"
 	"crypto/tls"
 	"fmt"
@@ -13,6 +12,7 @@ import (
 
 	"trivet/link/sipmux"
 	"trivet/link/siptrans"
+	"trivet/test/sipagent"
 	"trivet/wire/sip"
 )
 
@@ -21,7 +21,7 @@ type agent struct {
 	t    testing.TB
 	name string
 	nc   net.Conn
-	br   *bufio.Reader
+	in   sipagent.Stream
 	via  string
 }
 
@@ -96,7 +96,7 @@ func (w *world) sign(t testing.TB, network, name string, extra ...string) *agent
 	}
 	t.Cleanup(func() { nc.Close() })
 	nc.SetDeadline(time.Now().Add(15 * time.Second))
-	a := &agent{t, name, nc, bufio.NewReaderSize(nc, 64<<10), "SIP/2.0/" + strings.ToUpper(network) + " 127.0.0.1"}
+	a := &agent{t, name, nc, sipagent.Stream{From: nc}, "SIP/2.0/" + strings.ToUpper(network) + " 127.0.0.1"}
 	a.request("REGISTER", "sip:example.test", name, 1, extra...)
 	a.want(200)
 	return a
@@ -154,28 +154,11 @@ func (a *agent) recv() *sip.Message {
 		m, _ := sip.Parse(b[:n])
 		return m
 	}
-	for n := 1; ; {
-		b, err := a.br.Peek(n)
-		if err != nil {
-			a.t.Fatalf("%s waits for a message: %v", a.name, err)
-		}
-		if b, _ = a.br.Peek(a.br.Buffered()); len(b) < n {
-			n = len(b)
-		}
-		skip, size, err := sip.Frame(b, sip.DefaultLimits)
-		if err != nil {
-			a.t.Fatal(err)
-		}
-		if size > 0 {
-			m, err := sip.Parse(b[skip : skip+size])
-			if err != nil {
-				a.t.Fatal(err)
-			}
-			a.br.Discard(skip + size)
-			return m
-		}
-		n = len(b) + 1
+	m, err := a.in.Next()
+	if err != nil {
+		a.t.Fatalf("%s waits for a message: %v", a.name, err)
 	}
+	return m
 }
 
 // want receives a response with the status, 100s apart.

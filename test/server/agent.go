@@ -22,6 +22,7 @@ import (
 
 	"github.com/coder/websocket"
 
+	"trivet/test/sipagent"
 	"trivet/wire/sip"
 )
 
@@ -191,27 +192,12 @@ func (a *Agent) readDatagrams(nc net.Conn) error {
 }
 
 func (a *Agent) readStream(nc net.Conn) error {
-	var buf []byte
-	chunk := make([]byte, 16<<10)
-	for {
-		skip, size, err := sip.Frame(buf, sip.DefaultLimits)
+	for in := (sipagent.Stream{From: nc}); ; {
+		m, err := in.Next()
 		if err != nil {
 			return err
 		}
-		if buf = buf[skip:]; size > 0 && len(buf) >= size {
-			m, err := sip.Parse(buf[:size])
-			if err != nil {
-				return err
-			}
-			a.take(m)
-			buf = buf[size:]
-			continue
-		}
-		n, err := nc.Read(chunk)
-		if err != nil {
-			return err
-		}
-		buf = append(buf, chunk[:n]...)
+		a.take(m)
 	}
 }
 
