@@ -1,27 +1,15 @@
 package policy_test
 
 import (
-	"flag"
 	"fmt"
-	"os"
 	"strings"
 	"testing"
 
-	"github.com/google/go-cmp/cmp"
-
 	"trivet/rule/policy"
+	"trivet/test/manual"
 )
 
-var update = flag.Bool("update", false, "write the tables of docs/policies.md anew")
-
-// The tables of the kinds are between these two lines of the page.
-const (
-	page  = "../../docs/policies.md"
-	begin = "<!-- kinds: written by go test ./rule/policy -run TestManual -update -->\n"
-	end   = "<!-- end of kinds -->\n"
-)
-
-func manual() string {
+func kinds() string {
 	var b strings.Builder
 	for _, k := range policy.Kinds() {
 		fmt.Fprintf(&b, "\n### %s\n\nHolds %s. %s\n\n", k.Noun, k.About, reach(k))
@@ -66,22 +54,5 @@ func effect(p policy.Param) string {
 }
 
 func TestManual(t *testing.T) {
-	text, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
-	head, rest, ok1 := strings.Cut(string(text), begin)
-	got, tail, ok2 := strings.Cut(rest, end)
-	if !ok1 || !ok2 {
-		t.Fatalf("%s lacks the lines %q and %q", page, begin, end)
-	}
-	if *update {
-		if err := os.WriteFile(page, []byte(head+begin+manual()+"\n"+end+tail), 0o644); err != nil {
-			t.Fatal(err)
-		}
-		return
-	}
-	if d := cmp.Diff(manual()+"\n", got); d != "" {
-		t.Errorf("%s does not have the kinds as they are (-kinds +page):\n%s", page, d)
-	}
+	manual.Part{Page: "../../docs/policies.md", Name: "kinds", Run: "./rule/policy"}.Hold(t, kinds()+"\n")
 }
