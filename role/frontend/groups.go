@@ -76,20 +76,21 @@ func (g *groups) of(user uc.UserURI) (*group, error) {
 
 // Propose has the user's routing group carry out cmd and returns its result once
 // it is durable. A user of the directory whom the group has never met is enabled
-// there first: the directory is where users are made.
+// there first: the directory is where users are made. Several devices may bring
+// that about at once.
 func (g *groups) Propose(ctx context.Context, user uc.UserURI, cmd groupstate.Command) (any, error) {
 	x, err := g.of(user)
 	if err != nil {
 		return nil, err
 	}
 	result, err := x.propose(ctx, cmd)
-	if fault.Is(err, fault.NotFound) && g.enabled(user) && !x.knows(ctx, user) {
-		if err := g.meet(ctx, x, user); err != nil {
-			return nil, err
-		}
-		return x.propose(ctx, cmd)
+	if !fault.Is(err, fault.NotFound) || !g.enabled(user) {
+		return result, err
 	}
-	return result, err
+	if err := g.meet(ctx, x, user); err != nil {
+		return nil, err
+	}
+	return x.propose(ctx, cmd)
 }
 
 // meet makes a user known to the group, who starts with nothing. What the directory
