@@ -156,7 +156,7 @@ func TestBindFromJSON(t *testing.T) {
 	title := ""
 	enabled := false
 	got, err = lookup(t, "Set-CsUser").Bind(map[string]any{"Identity": "a", "Title": nil, "Enabled": false})
-	if d := cmp.Diff(&cmdlet.SetUser{Identity: "a", Title: &title, Enabled: &enabled}, got); err != nil || d != "" {
+	if d := cmp.Diff(&cmdlet.SetUser{Identity: "a", Personal: cmdlet.Personal{Title: &title}, Enabled: &enabled}, got); err != nil || d != "" {
 		t.Errorf("%v\n%s", err, d)
 	}
 	got, err = lookup(t, "New-CsUser").Bind(map[string]any{"Identity": "a", "Password": "p"})

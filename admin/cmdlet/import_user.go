@@ -184,7 +184,7 @@ func (x *importer) newcomer(r directory.SheetRow, k keys) (directory.User, error
 	}
 	u, err := (&NewUser{
 		Identity: or(k.login, k.address.Bare()), SipAddress: string(k.address), UserPrincipalName: k.login, SamAccountName: cell("SamAccountName"),
-		DisplayName: cell("DisplayName"), FirstName: &first, LastName: &last, Enabled: blank.Enabled,
+		DisplayName: cell("DisplayName"), Personal: Personal{FirstName: &first, LastName: &last}, Enabled: blank.Enabled,
 	}).user(x.call)
 	if err != nil {
 		return u, err

@@ -13,36 +13,18 @@ import (
 
 // NewUser creates an account in the embedded directory, ready to sign in.
 type NewUser struct {
-	Identity             string     `param:"required,pos=1" help:"Account name, alone or as name@domain"`
-	SipAddress           string     `help:"Address to sign in with; without it name@domain"`
-	Password             log.Secret `help:"Password; - reads it from standard input; without it a terminal asks"`
-	GeneratePassword     bool       `help:"Make a password and show it once"`
-	DisplayName          string     `help:"Name shown to others; without it first and last name, or the account name"`
-	FirstName            *string    `help:"First name"`
-	LastName             *string    `help:"Last name"`
-	UserPrincipalName    string     `help:"Sign-in name; without it name@domain"`
-	SamAccountName       string     `help:"Short account name; without it the name"`
-	WindowsEmailAddress  *string    `help:"E-mail address"`
-	Title                *string    `help:"Title"`
-	Company              *string    `help:"Company"`
-	Department           *string    `help:"Department"`
-	Office               *string    `help:"Office"`
-	Phone                *string    `help:"Work phone"`
-	MobilePhone          *string    `help:"Mobile phone"`
-	HomePhone            *string    `help:"Home phone"`
-	OtherPhone           *string    `help:"Other phone"`
-	IPPhone              *string    `help:"IP phone"`
-	LineURI              *string    `help:"Phone line, tel:+14255550100;ext=100"`
-	MailNickname         *string    `help:"Alias by which the user is found"`
-	ProxyAddresses       []string   `help:"Further addresses, like smtp:al@example.test"`
-	Country              *string    `help:"Country"`
-	City                 *string    `help:"City"`
-	State                *string    `help:"State or province"`
-	Description          *string    `help:"Description"`
-	Manager              *string    `help:"The manager, a user of the directory"`
-	HideFromAddressLists bool       `help:"Keep the user out of searches and address books"`
-	RegistrarPool        string     `help:"Pool that serves the user; without it the pool of this server"`
-	Enabled              bool       `default:"true" help:"-Enabled:$false makes an account without SIP address, for Enable-CsUser later"`
+	Identity         string     `param:"required,pos=1" help:"Account name, alone or as name@domain"`
+	SipAddress       string     `help:"Address to sign in with; without it name@domain"`
+	Password         log.Secret `help:"Password; - reads it from standard input; without it a terminal asks"`
+	GeneratePassword bool       `help:"Make a password and show it once"`
+	DisplayName      string     `help:"Name shown to others; without it first and last name, or the account name"`
+	Personal
+	UserPrincipalName    string   `help:"Sign-in name; without it name@domain"`
+	SamAccountName       string   `help:"Short account name; without it the name"`
+	ProxyAddresses       []string `help:"Further addresses, like smtp:al@example.test"`
+	HideFromAddressLists bool     `help:"Keep the user out of searches and address books"`
+	RegistrarPool        string   `help:"Pool that serves the user; without it the pool of this server"`
+	Enabled              bool     `default:"true" help:"-Enabled:$false makes an account without SIP address, for Enable-CsUser later"`
 }
 
 var newUser = Cmdlet{
@@ -54,15 +36,14 @@ var newUser = Cmdlet{
 
 // Run implements Runner.
 func (p *NewUser) Run(ctx context.Context, c *Call) error {
+	var err error
+	if p.Manager, err = c.manager(ctx, p.Manager); err != nil {
+		return err
+	}
 	u, err := p.user(c)
 	if err != nil {
 		return err
 	}
-	manager, err := c.manager(ctx, p.Manager)
-	if err != nil {
-		return err
-	}
-	applyDetails(&u, []detail{{manager, func(u *directory.User) *string { return &u.Manager }}})
 	password := string(p.Password)
 	if p.GeneratePassword {
 		if password != "" {
@@ -109,18 +90,7 @@ func (p *NewUser) user(c *Call) (directory.User, error) {
 		SamAccountName:    or(p.SamAccountName, shorten(name, 20)),
 		ProxyAddresses:    p.ProxyAddresses, HideFromAddressLists: p.HideFromAddressLists,
 	}
-	applyDetails(&u, []detail{
-		{p.FirstName, func(u *directory.User) *string { return &u.FirstName }}, {p.LastName, func(u *directory.User) *string { return &u.LastName }},
-		{p.WindowsEmailAddress, func(u *directory.User) *string { return &u.WindowsEmailAddress }},
-		{p.Title, func(u *directory.User) *string { return &u.Title }}, {p.Company, func(u *directory.User) *string { return &u.Company }},
-		{p.Department, func(u *directory.User) *string { return &u.Department }}, {p.Office, func(u *directory.User) *string { return &u.Office }},
-		{p.Phone, func(u *directory.User) *string { return &u.Phone }}, {p.MobilePhone, func(u *directory.User) *string { return &u.MobilePhone }},
-		{p.HomePhone, func(u *directory.User) *string { return &u.HomePhone }}, {p.OtherPhone, func(u *directory.User) *string { return &u.OtherPhone }},
-		{p.LineURI, func(u *directory.User) *string { return &u.LineURI }},
-		{p.IPPhone, func(u *directory.User) *string { return &u.IPPhone }}, {p.MailNickname, func(u *directory.User) *string { return &u.MailNickname }},
-		{p.Country, func(u *directory.User) *string { return &u.Country }}, {p.City, func(u *directory.User) *string { return &u.City }},
-		{p.State, func(u *directory.User) *string { return &u.State }}, {p.Description, func(u *directory.User) *string { return &u.Description }},
-	})
+	p.Personal.apply(&u)
 	u.DisplayName = or(p.DisplayName, or(strings.TrimSpace(u.FirstName+" "+u.LastName), name))
 	if !p.Enabled && p.SipAddress == "" {
 		return u, nil

@@ -34,19 +34,19 @@ type Param struct {
 	List     bool
 	Takes    string // what it takes, for help: "text", "$true|$false"
 
-	index int
+	index []int // of the field in the struct, nil for one that is collected
 }
 
-// Params lists the parameters in the order of the struct.
+// Params lists the parameters in the order of the struct; those of a struct that
+// is embedded stand in its place.
 func (c Cmdlet) Params() []Param {
-	t := reflect.TypeOf(c.New()).Elem()
-	list := make([]Param, 0, t.NumField())
-	for i := range t.NumField() {
-		f := t.Field(i)
-		if f.Anonymous {
+	fields := reflect.VisibleFields(reflect.TypeOf(c.New()).Elem())
+	list := make([]Param, 0, len(fields))
+	for _, f := range fields {
+		if f.Anonymous || !f.IsExported() {
 			continue
 		}
-		p := Param{Name: f.Name, Help: f.Tag.Get("help"), Default: f.Tag.Get("default"), index: i}
+		p := Param{Name: f.Name, Help: f.Tag.Get("help"), Default: f.Tag.Get("default"), index: f.Index}
 		if v := f.Tag.Get("values"); v != "" {
 			p.Values = strings.Split(v, "|")
 		}
@@ -118,11 +118,11 @@ func (c Cmdlet) Bind(given map[string]any) (Runner, error) {
 	}
 	for _, p := range params {
 		switch {
-		case p.index < 0:
-		case p.Required && v.Field(p.index).IsZero():
+		case p.index == nil:
+		case p.Required && v.FieldByIndex(p.index).IsZero():
 			return nil, wrong(p.Name, "is missing; give %s", strings.TrimSuffix(p.Help, "."))
 		case p.Default != "" && !set[p.Name]:
-			if err := p.assign(v.Field(p.index), p.Default); err != nil {
+			if err := p.assign(v.FieldByIndex(p.index), p.Default); err != nil {
 				return nil, fault.Newf(fault.Internal, "cmdlet.Bind", "the default of %s -%s does not fit", c.Name, p.Name)
 			}
 		}
@@ -132,8 +132,8 @@ func (c Cmdlet) Bind(given map[string]any) (Runner, error) {
 
 // take gives the struct a value: in its field, or as text to collect.
 func (p Param) take(r Runner, v reflect.Value, value any) error {
-	if p.index >= 0 {
-		return p.assign(v.Field(p.index), value)
+	if p.index != nil {
+		return p.assign(v.FieldByIndex(p.index), value)
 	}
 	text, err := p.one(value)
 	if err == nil {

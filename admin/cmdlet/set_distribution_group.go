@@ -52,13 +52,9 @@ func (p *SetDistributionGroup) Run(ctx context.Context, c *Call) error {
 }
 
 func (p *SetDistributionGroup) edit(c *Call, g *directory.Group) (err error) {
-	for _, d := range []struct{ given, at *string }{
+	set([]text{
 		{p.Mail, &g.Mail}, {p.DisplayName, &g.DisplayName}, {p.MailNickname, &g.MailNickname}, {p.Description, &g.Description},
-	} {
-		if d.given != nil {
-			*d.at = *d.given
-		}
-	}
+	})
 	if p.HideFromAddressLists != nil {
 		g.HideFromAddressLists = *p.HideFromAddressLists
 	}

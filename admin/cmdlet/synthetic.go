@@ -12,7 +12,6 @@ import (
 	"time"
 
 	"trivet/fault"
-	"trivet/kit/log"
 	"trivet/link/sipclient"
 	"trivet/rule/directory"
 	"trivet/wire/sip"
@@ -98,23 +97,23 @@ func escape(s string) string { return xmlEscaper.Replace(s) }
 
 // Target are the parameters all synthetic transactions share.
 type Target struct {
-	TargetFqdn     string
-	TargetUri      string
-	RegistrarPort  int
-	Authentication string
+	TargetFqdn     string `param:"pos=1" help:"Server or pool, host or host:port; without it this computer"`
+	TargetUri      string `help:"Instead: sip:host:port;transport=tls|tcp"`
+	RegistrarPort  int    `help:"Port; without it 5061"`
+	Authentication string `default:"Auto" values:"Auto|Ntlm|Digest" help:"How to sign in"`
 }
 
-// dial connects as the user of an address parameter. The credential is
-// "login:password", or the password alone.
-func (t target) dial(ctx context.Context, param, address string, credential log.Secret, handle func(*sip.Message) *sip.Message) (*sipclient.Client, error) {
-	user, err := directory.Address(address)
+// dial connects as a user. The credential is "login:password", or the password
+// alone.
+func (t target) dial(ctx context.Context, p party, handle func(*sip.Message) *sip.Message) (*sipclient.Client, error) {
+	user, err := directory.Address(p.address)
 	if err != nil {
-		return nil, wrong(param+"SipAddress", "needs an address like sip:alice@example.test, not %q", clip(address))
+		return nil, wrong(p.param+"SipAddress", "needs an address like sip:alice@example.test, not %q", clip(p.address))
 	}
-	if credential == "" {
-		return nil, wrong(param+"Credential", "is missing; give user:password")
+	if p.credential == "" {
+		return nil, wrong(p.param+"Credential", "is missing; give user:password")
 	}
-	login, password, both := strings.Cut(string(credential), ":")
+	login, password, both := strings.Cut(string(p.credential), ":")
 	if !both {
 		login, password = "", login
 	}

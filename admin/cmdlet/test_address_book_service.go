@@ -7,15 +7,12 @@ import (
 	"time"
 
 	"trivet/fault"
-	"trivet/kit/log"
 	"trivet/wire/absfile"
 )
 
 // TestAddressBookService downloads the newest address book file.
 type TestAddressBookService struct {
-	TargetFqdn     string     `param:"pos=1" help:"Server or pool, host or host:port; without it port 8443 of this computer"`
-	UserSipAddress string     `param:"required" help:"The user to sign in"`
-	UserCredential log.Secret `help:"user:password, or the password alone; - reads it from standard input; without it a terminal asks"`
+	WebTarget
 }
 
 var testAddressBookService = Cmdlet{
@@ -26,7 +23,7 @@ var testAddressBookService = Cmdlet{
 
 // Run implements Runner.
 func (p *TestAddressBookService) Run(ctx context.Context, c *Call) error {
-	return c.measureWeb(ctx, WebTarget(*p), bookFilesPath, func(ctx context.Context, u *webUser) error {
+	return c.measureWeb(ctx, p.WebTarget, bookFilesPath, func(ctx context.Context, u *webUser) error {
 		const op = "cmdlet.TestAddressBookService"
 		ticket, err := u.ticket(ctx, bookFilesPath)
 		if err != nil {

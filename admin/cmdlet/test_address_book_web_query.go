@@ -5,17 +5,14 @@ import (
 	"net/http"
 
 	"trivet/fault"
-	"trivet/kit/log"
 	"trivet/rule/directory"
 	"trivet/wire/soap"
 )
 
 // TestAddressBookWebQuery looks somebody up with the address book web query.
 type TestAddressBookWebQuery struct {
-	TargetFqdn       string     `param:"pos=1" help:"Server or pool, host or host:port; without it port 8443 of this computer"`
-	UserSipAddress   string     `param:"required" help:"The user to sign in"`
-	UserCredential   log.Secret `help:"user:password, or the password alone; - reads it from standard input; without it a terminal asks"`
-	TargetSipAddress string     `help:"Whom to look up; without it the user himself"`
+	WebTarget
+	TargetSipAddress string `help:"Whom to look up; without it the user himself"`
 }
 
 var testAddressBookWebQuery = Cmdlet{
@@ -30,7 +27,7 @@ func (p *TestAddressBookWebQuery) Run(ctx context.Context, c *Call) error {
 	if err != nil {
 		return wrong("TargetSipAddress", "needs an address like sip:bob@example.test, not %q", clip(p.TargetSipAddress))
 	}
-	return c.measureWeb(ctx, WebTarget{p.TargetFqdn, p.UserSipAddress, p.UserCredential}, bookQueryPath, func(ctx context.Context, u *webUser) error {
+	return c.measureWeb(ctx, p.WebTarget, bookQueryPath, func(ctx context.Context, u *webUser) error {
 		const op = "cmdlet.TestAddressBookWebQuery"
 		ticket, err := u.ticket(ctx, bookQueryPath)
 		if err != nil {

@@ -5,16 +5,13 @@ import (
 	"net/http"
 
 	"trivet/fault"
-	"trivet/kit/log"
 	"trivet/wire/soap"
 )
 
 // TestGroupExpansion asks who is in a distribution group.
 type TestGroupExpansion struct {
-	TargetFqdn        string     `param:"pos=1" help:"Server or pool, host or host:port; without it port 8443 of this computer"`
-	UserSipAddress    string     `param:"required" help:"The user to sign in"`
-	UserCredential    log.Secret `help:"user:password, or the password alone; - reads it from standard input; without it a terminal asks"`
-	GroupEmailAddress string     `param:"required" help:"Mail address of the group"`
+	WebTarget
+	GroupEmailAddress string `param:"required" help:"Mail address of the group"`
 }
 
 var testGroupExpansion = Cmdlet{
@@ -34,7 +31,7 @@ var unexpanded = map[soap.Expansion]*fault.Error{
 
 // Run implements Runner.
 func (p *TestGroupExpansion) Run(ctx context.Context, c *Call) error {
-	return c.measureWeb(ctx, WebTarget{p.TargetFqdn, p.UserSipAddress, p.UserCredential}, bookQueryPath, func(ctx context.Context, u *webUser) error {
+	return c.measureWeb(ctx, p.WebTarget, bookQueryPath, func(ctx context.Context, u *webUser) error {
 		const op = "cmdlet.TestGroupExpansion"
 		ticket, err := u.ticket(ctx, bookQueryPath)
 		if err != nil {

@@ -158,20 +158,6 @@ func (c *Call) manager(ctx context.Context, given *string) (*string, error) {
 	return &who, err
 }
 
-// detail is a text property that is set when it was given.
-type detail struct {
-	given *string
-	at    func(u *directory.User) *string
-}
-
-func applyDetails(u *directory.User, list []detail) {
-	for _, d := range list {
-		if d.given != nil {
-			*d.at(u) = *d.given
-		}
-	}
-}
-
 var (
 	userManagers = []string{"CsUserAdministrator"}
 	viewers      = []string{"CsUserAdministrator", "CsViewOnlyAdministrator", "CsHelpDesk"}

@@ -21,9 +21,9 @@ import (
 
 // WebTarget are the parameters that synthetic transactions of web services share.
 type WebTarget struct {
-	TargetFqdn     string
-	UserSipAddress string
-	UserCredential log.Secret
+	TargetFqdn     string     `param:"pos=1" help:"Server or pool, host or host:port; without it port 8443 of this computer"`
+	UserSipAddress string     `param:"required" help:"The user to sign in"`
+	UserCredential log.Secret `help:"user:password, or the password alone; - reads it from standard input; without it a terminal asks"`
 }
 
 // webPort is where the web services listen unless -TargetFqdn says.
