@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"net"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -35,14 +36,17 @@ type Conn struct {
 	out  bool // we dialled it
 	dead atomic.Bool
 	safe atomic.Bool // Trust was called
+	met  atomic.Bool // a request has passed the gate
 
 	reader reader // belongs to the reading goroutine
+	crowd  crowd  // guarded by the shard of lanes
 
 	omu     sync.Mutex // write lock: guards the fields below, held while signing
 	signer  Signer
-	pending *[]byte // messages serialised and not yet written
-	writing bool    // a goroutine writes; it takes what is added meanwhile
-	held    bool    // a batch will flush
+	pending *[]byte        // messages serialised and not yet written
+	writing bool           // a goroutine writes; it takes what is added meanwhile
+	held    bool           // a batch will flush
+	later   []*sip.Message // notifications that wait until the rest is written
 
 	tmu     sync.Mutex // guards the transactions
 	clients map[uint32]*ClientTx
@@ -177,10 +181,21 @@ func (c *Conn) Reason() string {
 func (c *Conn) Close(reason string) { c.close(reason) }
 
 // closeSlow closes c because its peer does not read.
-func (c *Conn) closeSlow(reason string) {
-	if c.close(reason) {
-		c.layer.stats.slow.Add(1)
+func (c *Conn) closeSlow(why slowness) {
+	waiting := c.sock.owed.Load()
+	if c.close("slow reader, " + strconv.FormatInt(waiting, 10) + " bytes waiting: " + slowTexts[why]) {
+		c.layer.stats.slow[why].Add(1)
+		c.layer.cfg.Log.Info("connection closed", "id", c.id, "transport", c.Transport(), "remote", c.remote, "reason", c.Reason())
 	}
+}
+
+// stalled ends c when its drainer has given up. What others have added to later
+// while c ended is gone when it returns.
+func (c *Conn) stalled() {
+	c.closeSlow(stalled)
+	c.omu.Lock()
+	c.later = nil
+	c.omu.Unlock()
 }
 
 // close reports whether it was the one to end the connection.
@@ -198,6 +213,9 @@ func (c *Conn) close(reason string) bool {
 	c.onClose = nil
 	c.vmu.Unlock()
 
+	c.omu.Lock()
+	c.later = nil
+	c.omu.Unlock()
 	c.layer.forget(c)
 	c.layer.cfg.Log.Debug("connection closed", "id", c.id, "transport", c.Transport(), "remote", c.remote, "reason", reason)
 	if c.sock != nil { // closing waits for the reader, which may be the caller

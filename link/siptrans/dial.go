@@ -39,7 +39,7 @@ func (l *Layer) Dial(ctx context.Context, network, addr string, conf *tls.Config
 		nc.Close()
 		return nil, fault.New(fault.Unavailable, op, "the TLS handshake failed").About(addr).Because(err)
 	}
-	l.admit(c)
+	l.install(c)
 	l.task(c.read)
 	return c, nil
 }

@@ -121,8 +121,8 @@ func pause(ctx context.Context, d time.Duration) {
 func (a *acceptor) start(nc net.Conn) {
 	l := a.layer
 	from := addrPort(nc.RemoteAddr()).Addr()
-	if !l.sources.enter(from, l.cfg.PerSource, l.cfg.Connections) {
-		l.stats.rejected.Add(1)
+	if why, ok := l.sources.enter(from, l.cfg.PerSource, l.cfg.Connections); !ok {
+		l.reject(why)
 		nc.Close()
 		return
 	}
@@ -137,19 +137,19 @@ func (a *acceptor) start(nc net.Conn) {
 		return
 	}
 	if a.tls == nil && !web(a.transport) {
-		l.admit(c)
+		l.install(c)
 		l.task(c.read)
 		return
 	}
 	l.task(func() {
 		if err := a.shake(c); err != nil {
 			l.cfg.Log.Debug("handshake failed", "remote", c.remote, "err", err)
-			l.stats.rejected.Add(1)
+			l.reject(shakeFailed)
 			l.leave(c)
 			nc.Close()
 			return
 		}
-		l.admit(c)
+		l.install(c)
 		l.task(c.read)
 	})
 }
@@ -182,12 +182,12 @@ func (c *Conn) attach(nc net.Conn) (err error) {
 	if c.sock, err = newSock(nc, c.layer); err != nil {
 		return err
 	}
-	c.sock.fail = c.closeSlow
+	c.sock.fail, c.sock.more = c.stalled, c.refill
 	return nil
 }
 
-// admit puts c into the table.
-func (l *Layer) admit(c *Conn) {
+// install puts c into the table.
+func (l *Layer) install(c *Conn) {
 	l.conns.put(c)
 	l.stats.conns[c.transport].Add(1)
 	l.stats.accepted[c.transport].Add(1)

@@ -21,12 +21,15 @@ type reader struct {
 	spent  int           // bytes read before Trust
 	user   string        // From URI of the first request
 	many   bool          // more than one From URI has been seen
+	hasty  time.Duration // until when nobody is waited for in a full lane
+	held   int           // bytes counted as held for a stranger
 	frames wsReader
 	err    error
 }
 
 var (
 	errFraming = errors.New("the message boundaries are lost")
+	errHold    = errors.New("connections without sign-in hold too many bytes of unfinished messages")
 	errBudget  = errors.New("too much was sent before signing in")
 )
 
@@ -50,6 +53,7 @@ func (c *Conn) read() {
 			r.err = err
 		}
 	}
+	c.account(0)
 	c.Close(c.ending())
 }
 
@@ -61,7 +65,7 @@ func (c *Conn) ending() string {
 	case err == nil || errors.Is(err, io.EOF):
 		return "the peer closed the connection"
 	case errors.As(err, &again) && again.Timeout():
-		c.layer.stats.rejected.Add(1)
+		c.layer.reject(overdue)
 		return "no sign-in, or the rest of a message, came in time"
 	}
 	return err.Error()
@@ -144,8 +148,27 @@ func (c *Conn) affordable(n int) bool {
 		return true
 	}
 	c.reader.err = errBudget
-	c.layer.stats.rejected.Add(1)
+	c.layer.reject(overBudget)
 	return false
+}
+
+// account counts the n bytes that are held of messages begun, while c is a
+// stranger's; false: strangers hold too much.
+func (c *Conn) account(n int) bool {
+	r := &c.reader
+	if n -= freeBytes; n < 0 || c.safe.Load() || c.layer.cfg.StrangerHold <= 0 {
+		n = 0
+	}
+	if n == r.held {
+		return true
+	}
+	if !c.layer.sources.hold(c.remote.Addr(), n-r.held, c.layer.cfg.StrangerHold) {
+		r.err = errHold
+		c.layer.reject(overHold)
+		return false
+	}
+	r.held = n
+	return true
 }
 
 // early handles what crypto/tls or the upgrade has read already.
@@ -177,7 +200,7 @@ func (c *Conn) batch(data []byte) (ok bool) {
 	b.flush()
 	batches.Put(b)
 	c.mark()
-	return ok && !c.dead.Load() && c.affordable(len(data))
+	return ok && !c.dead.Load() && c.affordable(len(data)) && c.account(cap(c.reader.part)+cap(c.reader.frames.message))
 }
 
 // decrypt feeds what the TLS records at hand hold.

@@ -81,29 +81,58 @@ func refusal(m *sip.Message, status int, why string) *sip.Message {
 	return res
 }
 
-// overloaded reports whether a new request may not come in. Requests within
-// dialogs may up to twice the limit: refusing them makes more work than doing
-// them, but anyone can write a To tag.
-func (l *Layer) overloaded(m *sip.Message) bool {
-	full := l.cfg.InWork > 0 && l.stats.inWork.Load() >= int64(l.cfg.InWork)
-	late := l.cfg.Lag > 0 && l.lag.Load() > int64(l.cfg.Lag)
-	if !full && !late && !l.closing.Load() {
+// overloaded reports whether a new request may not come in.
+func (l *Layer) overloaded(c *Conn, m *sip.Message) bool {
+	delay := l.gate.delay.Load()
+	if !c.safe.Load() {
+		return l.full(2, 4) || l.cfg.Lag > 0 && delay > int64(l.cfg.Lag)/2 || l.closing.Load()
+	}
+	late := l.cfg.Lag > 0 && delay > int64(l.cfg.Lag)
+	if !l.full(4, 4) && !late && !l.closing.Load() {
 		return false
 	}
-	return tagOf(m.Get("To")) == "" || l.swamped()
+	switch {
+	case tagOf(m.Get("To")) != "": // refusing it makes more work than doing it
+		return l.full(8, 4)
+	case m.Method == "MESSAGE" || m.Method == "INVITE":
+		return l.full(6, 4) || l.closing.Load()
+	}
+	return true
 }
 
-// swamped reports whether nothing more may come in, within a dialog or not.
-func (l *Layer) swamped() bool {
-	return l.cfg.InWork > 0 && l.stats.inWork.Load() >= 2*int64(l.cfg.InWork)
+// full reports whether n/d of the limit of requests are in work.
+func (l *Layer) full(n, d int64) bool {
+	return l.cfg.InWork > 0 && l.stats.inWork.Load()*d >= n*int64(l.cfg.InWork)
 }
 
-// overload refuses a request with 503 and a Retry-After that differs from client
-// to client, so that they do not come back together.
+// admit reports whether t may come in, and counts it if a stranger has sent it.
+func (l *Layer) admit(t *ServerTx) bool {
+	c := t.conn
+	if l.overloaded(c, t.req) || l.crowded(c, t.req) {
+		return false
+	}
+	if c.safe.Load() || l.cfg.StrangerWork <= 0 {
+		return true
+	}
+	all := l.cfg.StrangerWork
+	if t.newcomer = !t.ack && !c.met.Load(); t.newcomer {
+		all -= all / 2 // the rest is for those who are halfway in
+	}
+	t.stranger = l.sources.begin(c.remote.Addr(), all)
+	return t.stranger
+}
+
+// overload refuses a request with 503.
 func (l *Layer) overload(t *ServerTx) {
 	l.stats.refused.Add(1)
-	res := refusal(t.req, 503, "")
+	t.conn.send(t.batch, l.comeBack(t.req))
+}
+
+// comeBack is a 503 with a Retry-After that differs from client to client, so that
+// they do not come back together.
+func (l *Layer) comeBack(m *sip.Message) *sip.Message {
+	res := refusal(m, 503, "")
 	mid := max(int64(l.cfg.RetryAfter/time.Second), 1)
 	res.Add("Retry-After", strconv.FormatInt(max(mid/2+rand.Int64N(mid+1), 1), 10))
-	t.conn.send(t.batch, res)
+	return res
 }

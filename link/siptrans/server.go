@@ -21,6 +21,8 @@ type ServerTx struct {
 
 	plain    bool        // neither retransmission nor ACK nor CANCEL can meet it: no machine, not in the table
 	ack      bool        // an ACK: nothing to answer
+	stranger bool        // counted among the requests of strangers
+	newcomer bool        // the first of a stranger: it waits at the gate
 	finished atomic.Bool // a final response was given
 
 	// guarded by Conn.tmu
@@ -282,7 +284,7 @@ func (l *Layer) matched(c *Conn, b *Batch, m *sip.Message, key txKey) {
 	}
 	t := &ServerTx{conn: c, req: m, batch: b, key: key, machine: siptxn.New(role, c.udp == nil)}
 	t.alarm.ring = t.ring
-	if l.overloaded(m) || l.crowded(c, m) { // answered without a trace
+	if !l.admit(t) { // answered without a trace
 		c.tmu.Unlock()
 		l.overload(t)
 		return
@@ -299,7 +301,7 @@ func (l *Layer) matched(c *Conn, b *Batch, m *sip.Message, key txKey) {
 
 // begin counts a new request and has it handled.
 func (l *Layer) begin(t *ServerTx) {
-	if t.plain && l.overloaded(t.req) {
+	if t.plain && !l.admit(t) {
 		l.overload(t)
 		return
 	}
@@ -322,8 +324,10 @@ func (l *Layer) ack(c *Conn, b *Batch, m *sip.Message, via topVia) {
 	} else {
 		c.tmu.Unlock()
 	}
-	if up && !l.swamped() && !l.crowded(c, m) {
-		a := &ServerTx{conn: c, req: m, batch: b, plain: true, ack: true}
+	if !up {
+		return
+	}
+	if a := (&ServerTx{conn: c, req: m, batch: b, plain: true, ack: true}); l.admit(a) {
 		l.dispatch(a)
 	}
 }

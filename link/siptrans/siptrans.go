@@ -10,14 +10,21 @@
 // Order: one goroutine reads a connection and handles its messages in the order in
 // which they came; Handler.Serve runs on it. Once a stream has carried a second
 // From user, and on UDP always, requests go to queues of their own per (connection,
-// From URI), still in order. A queue holds 64; a stream is read on when there is
-// room, over UDP what does not fit is answered 503. Responses are handled by the
-// reader, so callbacks never block.
+// From URI), still in order. A queue holds 64; the reader of a stream waits a
+// moment for room, then what does not fit is answered 503, as it is over UDP at
+// once. Responses are handled by the reader, so callbacks never block.
+//
+// Overload: who has signed in (Conn.Trust) goes before who has not. Requests of
+// strangers have a budget of their own, and while the processors are busy the first
+// request of each waits its turn in order of arrival. Requests within dialogs go
+// before messages and calls, those before everything else. Each 503 says when to
+// come back, differently to each.
 //
 // Output: whoever sends writes to the socket itself, without waiting. What does
 // not fit is queued and drained by a goroutine that lives as long as there is a
-// queue; a connection whose queue passes its limit is closed with a reason, so a
-// slow reader never blocks another and is never buffered without bound. What the
+// queue; notifications wait behind everything else then. A connection whose queue
+// passes its limit is closed with a reason, so a slow reader never blocks another
+// and is never buffered without bound. What the
 // messages of one read cause is written once per connection at the end of the
 // read; see ServerTx.Uncork.
 //
@@ -67,9 +74,14 @@ type Config struct {
 	AcceptBurst int        // 100
 	UDPPeers    int        // 65536: remote addresses remembered per UDP socket
 
-	InWork     int           // 20000: requests in handlers or waiting for one before new ones are refused; at twice as many those within dialogs are too
-	Lag        time.Duration // 1 s: waiting time for a processor before new requests are refused
-	RetryAfter time.Duration // 10 s: middle of the Retry-After of refusals, jittered by half
+	// Requests in handlers or waiting for one, before new ones are answered 503:
+	// messages and calls at half as many more, requests within dialogs at twice as many.
+	InWork       int           // 20000
+	StrangerWork int           // 2000: those that came without Conn.Trust, a quarter of them from one address
+	StrangerHold int           // 128 MiB: what half-received messages of strangers may take, a quarter of it those of one address
+	OutputHold   int           // 256 MiB: output of all connections that waits; beyond it those that owe much are closed
+	Lag          time.Duration // 1 s: waiting time for a processor before new requests are refused; half of it for strangers
+	RetryAfter   time.Duration // 10 s: middle of the Retry-After of refusals, jittered by half
 }
 
 func orDefault[T int | time.Duration](v *T, d T) {
@@ -97,6 +109,9 @@ func (c *Config) defaults() {
 	orDefault(&c.AcceptBurst, 100)
 	orDefault(&c.UDPPeers, 65536)
 	orDefault(&c.InWork, 20000)
+	orDefault(&c.StrangerWork, 2000)
+	orDefault(&c.StrangerHold, 128<<20)
+	orDefault(&c.OutputHold, 256<<20)
 	orDefault(&c.Lag, time.Second)
 	orDefault(&c.RetryAfter, 10*time.Second)
 }
@@ -117,7 +132,8 @@ type Layer struct {
 	lanes    lanes
 	seeds    seeds
 	stats    counters
-	lag      atomic.Int64 // ns, how late the timer goroutine ran lately
+	gate     gate
+	owed     atomic.Int64 // bytes of output that wait, all connections
 	lastConn atomic.Uint64
 	lastTx   atomic.Uint32
 	closing  atomic.Bool
@@ -170,6 +186,7 @@ func (l *Layer) Close(ctx context.Context) error {
 		ln.Close()
 	}
 	l.mu.Unlock()
+	l.gate.close()
 	err := l.drain(ctx)
 	for _, c := range l.conns.all() {
 		c.Close("the server is stopping")

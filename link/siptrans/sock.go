@@ -4,6 +4,7 @@ import (
 	"errors"
 	"net"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 )
@@ -16,8 +17,14 @@ type sock struct {
 	raw   syscall.RawConn
 	limit int
 	stall time.Duration
-	fail  func(reason string) // closes the connection, from any goroutine
+	fail  func()      // closes the connection, from any goroutine
+	more  func() bool // has more to be written, or calls rest
 	task  func(func())
+	total *atomic.Int64 // owed of all connections
+	most  int64         // of total, 0 is no limit
+
+	behind atomic.Bool  // draining
+	owed   atomic.Int64 // bytes that wait here and behind it
 
 	in []byte // belongs to the reader
 
@@ -25,12 +32,22 @@ type sock struct {
 	shaking  bool
 	draining bool   // a drainer runs; every write is queued
 	backlog  []byte // what the kernel did not take
-	flight   int    // bytes the drainer has taken from backlog and not yet written
+	gone     bool   // nothing is written any more
 	try      []byte // input and output of attempt
 	took     int
 	err      error
 	attempt  func(fd uintptr) bool // one write that does not wait
 }
+
+// unsent is how many bytes the kernel takes beyond those it has sent: what waits
+// there cannot be overtaken.
+const (
+	unsent          = 256 << 10
+	tcpNotSentLowAt = 25 // TCP_NOTSENT_LOWAT of Linux
+)
+
+// modest is what a connection may owe while all together owe too much.
+const modest = 64 << 10
 
 // errAgain is temporary, so that crypto/tls goes on after it.
 var errAgain net.Error = again{}
@@ -43,6 +60,7 @@ func (again) Temporary() bool { return true }
 
 var (
 	errQueue  = errors.New("the output queue is full")
+	errCrowd  = errors.New("the output queues of all connections are full")
 	errClosed = errors.New("the connection is closed")
 )
 
@@ -55,7 +73,8 @@ func newSock(nc net.Conn, l *Layer) (*sock, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &sock{Conn: nc, raw: raw, limit: l.cfg.Queue, stall: l.cfg.Stall, task: l.task}
+	raw.Control(func(fd uintptr) { syscall.SetsockoptInt(int(fd), syscall.IPPROTO_TCP, tcpNotSentLowAt, unsent) })
+	s := &sock{Conn: nc, raw: raw, limit: l.cfg.Queue, stall: l.cfg.Stall, task: l.task, total: &l.owed, most: int64(l.cfg.OutputHold)}
 	s.attempt = func(fd uintptr) bool {
 		for {
 			s.took, s.err = syscall.Write(int(fd), s.try)
@@ -101,6 +120,9 @@ func (s *sock) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	rest := p
+	if s.gone {
+		return 0, errClosed
+	}
 	if !s.draining {
 		n, err := s.push(p)
 		if err != nil {
@@ -110,12 +132,14 @@ func (s *sock) Write(p []byte) (int, error) {
 			return len(p), nil
 		}
 	}
-	if s.limit > 0 && s.flight+len(s.backlog)+len(rest) > s.limit {
-		return 0, errQueue
+	if err := s.over(len(rest)); err != nil {
+		return 0, err
 	}
 	s.backlog = append(s.backlog, rest...)
+	s.owe(len(rest))
 	if !s.draining {
 		s.draining = true
+		s.behind.Store(true)
 		s.task(s.drain)
 	}
 	return len(p), nil
@@ -137,25 +161,65 @@ func (s *sock) push(p []byte) (int, error) {
 	return s.took, nil
 }
 
-// drain writes the backlog, waiting, until there is none.
+// owe counts n more bytes that wait, or fewer.
+func (s *sock) owe(n int) {
+	s.owed.Add(int64(n))
+	s.total.Add(int64(n))
+}
+
+// over is errQueue when n more bytes are too many for this connection, errCrowd
+// when they are for all together and it owes its part.
+func (s *sock) over(n int) error {
+	had := s.owed.Load()
+	owed := had + int64(n)
+	switch {
+	case s.limit > 0 && owed > int64(s.limit) && had > 0: // one message may be larger than the queue
+		return errQueue
+	case s.most > 0 && owed > modest && s.total.Load() > s.most:
+		return errCrowd
+	}
+	return nil
+}
+
+// drain writes the backlog and what comes behind it, waiting, until there is none.
 func (s *sock) drain() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for len(s.backlog) > 0 {
-		b := s.backlog
-		s.backlog, s.flight = nil, len(b)
-		s.mu.Unlock()
-		err := s.patiently(b)
-		if err != nil {
-			s.fail("the peer does not read")
-		}
+	for {
 		s.mu.Lock()
-		if s.flight = 0; err != nil {
-			s.backlog = nil
-			return // draining stays set: later writes are queued up to the limit and forgotten
+		b := s.backlog
+		s.backlog = nil
+		s.mu.Unlock()
+		if len(b) == 0 {
+			if !s.more() {
+				return
+			}
+			continue
+		}
+		if err := s.patiently(b); err != nil {
+			s.fail()
+			s.abandon()
+			return // draining stays set: nothing is written any more
 		}
 	}
+}
+
+// rest ends draining and reports true, unless there is more to write.
+func (s *sock) rest() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if len(s.backlog) > 0 {
+		return false
+	}
 	s.draining = false
+	s.behind.Store(false)
+	return true
+}
+
+// abandon gives up what waits, for ever.
+func (s *sock) abandon() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.backlog, s.gone = nil, true
+	s.total.Add(-s.owed.Swap(0))
 }
 
 // patiently writes b as long as the peer takes some of it every stall.
@@ -163,6 +227,7 @@ func (s *sock) patiently(b []byte) error {
 	for len(b) > 0 {
 		s.Conn.SetWriteDeadline(time.Now().Add(s.stall))
 		n, err := s.Conn.Write(b[:min(len(b), 64<<10)])
+		s.owe(-n)
 		if b = b[n:]; err != nil && n == 0 {
 			return err
 		}

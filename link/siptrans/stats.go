@@ -19,9 +19,9 @@ type counters struct {
 	broken     atomic.Uint64
 	stray      atomic.Uint64
 	absorbed   atomic.Uint64
-	slow       atomic.Uint64
 	refused    atomic.Uint64
-	rejected   atomic.Uint64
+	slow       [len(SlowReasons)]atomic.Uint64
+	rejected   [len(Rejections)]atomic.Uint64
 	open       atomic.Int64 // server transactions without a final response
 	pending    atomic.Int64 // client transactions without a final response
 	inWork     atomic.Int64
@@ -35,15 +35,21 @@ type Stats struct {
 	RequestsOut [len(Methods)]uint64
 	RepliesIn   [7]uint64 // by hundreds: [2] counts 2xx
 	RepliesOut  [7]uint64
-	Malformed   uint64 // messages that could not be read
-	Stray       uint64 // responses that match no transaction
-	Absorbed    uint64 // retransmissions that did not reach a handler
-	SlowReaders uint64 // connections closed because their output queue was full or stalled
-	Overload    uint64 // requests refused with 503
-	Rejected    uint64 // connections refused: per-source limit, handshake, budget, deadline
-	Open        int64  // requests without a final response
-	Pending     int64  // our own requests without a final response
-	InWork      int64  // requests in handlers or waiting for one
+	Malformed   uint64                   // messages that could not be read
+	Stray       uint64                   // responses that match no transaction
+	Absorbed    uint64                   // retransmissions that did not reach a handler
+	SlowReaders uint64                   // connections closed because their output queue was full or stalled
+	Overload    uint64                   // requests refused with 503
+	Rejected    uint64                   // connections refused
+	SlowBy      [len(SlowReasons)]uint64 // SlowReaders in the order of SlowReasons
+	RejectedBy  [len(Rejections)]uint64  // Rejected in the order of Rejections
+	Open        int64                    // requests without a final response
+	Pending     int64                    // our own requests without a final response
+	InWork      int64                    // requests in handlers or waiting for one
+	Strangers   int64                    // those of them that came from who has not signed in
+	AtGate      int64                    // those of them that wait until the processors are less busy
+	Held        int64                    // bytes of half-received messages of strangers, beyond what is free
+	Owed        int64                    // bytes of output that wait for slow readers
 }
 
 func (l *Layer) methodIn(m string)  { l.stats.requestIn[methodIndex(m)].Add(1) }
@@ -65,9 +71,19 @@ func class(status int) int { return min(max(status/100, 0), 6) }
 func (l *Layer) Stats() Stats {
 	c := &l.stats
 	s := Stats{
-		Malformed: c.broken.Load(), Stray: c.stray.Load(), Absorbed: c.absorbed.Load(), SlowReaders: c.slow.Load(),
-		Overload: c.refused.Load(), Rejected: c.rejected.Load(), Open: c.open.Load(), Pending: c.pending.Load(), InWork: c.inWork.Load(),
+		Malformed: c.broken.Load(), Stray: c.stray.Load(), Absorbed: c.absorbed.Load(),
+		Overload: c.refused.Load(), Open: c.open.Load(), Pending: c.pending.Load(), InWork: c.inWork.Load(),
 	}
+	for i := range s.SlowBy {
+		s.SlowBy[i] = c.slow[i].Load()
+		s.SlowReaders += s.SlowBy[i]
+	}
+	for i := range s.RejectedBy {
+		s.RejectedBy[i] = c.rejected[i].Load()
+		s.Rejected += s.RejectedBy[i]
+	}
+	h := l.sources.strangers()
+	s.Strangers, s.Held, s.AtGate, s.Owed = int64(h.work), int64(h.bytes), int64(l.gate.waiting()), l.owed.Load()
 	for i := range Transports {
 		s.Connections[i], s.Accepted[i] = c.conns[i].Load(), c.accepted[i].Load()
 	}

@@ -1,9 +1,6 @@
 package siptrans
 
-import (
-	"net/netip"
-	"sync"
-)
+import "sync"
 
 const connShards = 64
 
@@ -52,53 +49,4 @@ func (t *connTable) all() (out []*Conn) {
 		s.mu.RUnlock()
 	}
 	return out
-}
-
-// sourceTable counts the stream connections that were accepted, and the strangers
-// of each address among them.
-type sourceTable struct {
-	mu   sync.Mutex
-	open int
-	n    map[netip.Addr]int
-}
-
-// enter counts a connection of a stranger, unless there are as many as may be.
-func (t *sourceTable) enter(a netip.Addr, perSource, all int) bool {
-	a = household(a)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if all > 0 && t.open >= all || perSource > 0 && t.n[a] >= perSource {
-		return false
-	}
-	if t.n == nil {
-		t.n = map[netip.Addr]int{}
-	}
-	t.open++
-	t.n[a]++
-	return true
-}
-
-// household is what one source is: an IPv4 address, or the /64 that whoever has
-// one address of it has whole.
-func household(a netip.Addr) netip.Addr {
-	if p, err := a.Prefix(64); a.Is6() && err == nil {
-		return p.Addr()
-	}
-	return a
-}
-
-// known is for a connection that is no stranger's any more.
-func (t *sourceTable) known(a netip.Addr) {
-	a = household(a)
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	if t.n[a]--; t.n[a] <= 0 {
-		delete(t.n, a)
-	}
-}
-
-func (t *sourceTable) leave() {
-	t.mu.Lock()
-	defer t.mu.Unlock()
-	t.open--
 }

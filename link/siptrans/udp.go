@@ -120,7 +120,7 @@ func (u *udpSocket) peer(a netip.AddrPort) *Conn {
 	if p == nil && l.cfg.UDPPeers > 0 && len(u.peers) >= l.cfg.UDPPeers {
 		old := u.stranger()
 		u.mu.Unlock()
-		l.stats.rejected.Add(1)
+		l.reject(overPeers)
 		if old == nil {
 			return nil
 		}
@@ -138,7 +138,7 @@ func (u *udpSocket) peer(a netip.AddrPort) *Conn {
 	p.tick.ring = p.ring
 	u.peers[a] = p
 	u.mu.Unlock()
-	l.admit(c)
+	l.install(c)
 	l.wheel(c.id).set(&p.tick, p.seen+udpIdle)
 	return c
 }

@@ -96,13 +96,11 @@ func (l *Layer) startWheels() {
 	l.task(func() { l.turnWheels(tick) })
 }
 
-// turnWheels also measures how late it runs: the time a goroutine waits for a
-// processor, which is how overload shows first.
+// turnWheels also has the gate look how busy the processors are.
 func (l *Layer) turnWheels(tick time.Duration) {
 	t := time.NewTicker(tick)
 	defer t.Stop()
 	var due []*alarm
-	last := l.now()
 	for {
 		select {
 		case <-l.ctx.Done():
@@ -110,9 +108,7 @@ func (l *Layer) turnWheels(tick time.Duration) {
 		case <-t.C:
 		}
 		now := l.now()
-		late := max(now-last-tick, 0)
-		last = now
-		l.lag.Store((3*l.lag.Load() + int64(late)) / 4)
+		l.gate.tick()
 		for i := range l.wheels {
 			due = l.wheels[i].turn(now, due[:0])
 			for _, a := range due {

@@ -31,6 +31,22 @@ func (c *Conn) send(b *Batch, m *sip.Message) (sent []byte, err error) {
 		c.omu.Unlock()
 		return nil, errGone
 	}
+	if c.sock.behind.Load() && patientKind(m) {
+		err := c.postpone(m)
+		c.omu.Unlock()
+		if err != nil {
+			c.writeFailed(err)
+			return nil, errGone
+		}
+		return nil, nil
+	}
+	c.write(m)
+	c.settle(b)
+	return nil, nil
+}
+
+// write signs m and adds it to the output. omu is held.
+func (c *Conn) write(m *sip.Message) {
 	if c.signer != nil {
 		c.signer.Sign(m)
 	}
@@ -40,8 +56,6 @@ func (c *Conn) send(b *Batch, m *sip.Message) (sent []byte, err error) {
 	} else {
 		*p = m.Append(*p)
 	}
-	c.settle(b)
-	return nil, nil
 }
 
 func (c *Conn) count(m *sip.Message) {
@@ -131,11 +145,14 @@ func (c *Conn) emit(b []byte) (err error) {
 }
 
 func (c *Conn) writeFailed(err error) {
-	if errors.Is(err, errQueue) {
-		c.closeSlow("the output queue is full, the peer does not read")
-		return
+	switch {
+	case errors.Is(err, errQueue):
+		c.closeSlow(queueFull)
+	case errors.Is(err, errCrowd):
+		c.closeSlow(crowdedOut)
+	default:
+		c.Close("writing failed: " + err.Error())
 	}
-	c.Close("writing failed: " + err.Error())
 }
 
 // sendDatagram writes m to the UDP peer.

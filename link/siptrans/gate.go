@@ -1,0 +1,159 @@
+package siptrans
+
+import (
+	"math"
+	"runtime/metrics"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// gate is where those who come to sign in wait while the processors are busy. It
+// stands in front of the first request of each connection, before anything is done
+// for it. Who has passed it is not stopped again: half a sign-in is work for
+// nothing. Those who wait go in by the order of their arrival, as many per tick as
+// keep the waiting time for a processor near gateTarget. Who has signed in never
+// comes here, so messages and presence go first.
+//
+// How many wait is bounded by the budget of strangers' requests.
+type gate struct {
+	shut   atomic.Bool  // whether anybody waits here
+	passed atomic.Int64 // since the last tick, while open
+	delay  atomic.Int64 // ns, smoothed: how long nine of ten goroutines at most waited for a processor
+	sched  schedule
+
+	mu    sync.Mutex // guards the fields below
+	queue []chan bool
+	rate  float64 // let in per tick
+	over  bool    // the layer is closing
+}
+
+const (
+	gateTarget = 40 * time.Millisecond
+	gateWait   = 12 * time.Second // then 503
+	gateLeast  = 2                // let in per tick, however busy the processors are
+	gateMost   = 1000
+)
+
+// enter waits until t may go in; false: it may not.
+func (g *gate) enter(t *ServerTx) bool {
+	if !g.shut.Load() {
+		g.passed.Add(1)
+		return true
+	}
+	t.Uncork()
+	turn := make(chan bool, 1)
+	g.mu.Lock()
+	if g.over {
+		g.mu.Unlock()
+		return false
+	}
+	g.queue = append(g.queue, turn)
+	g.mu.Unlock()
+	limit := time.NewTimer(gateWait)
+	defer limit.Stop()
+	select {
+	case ok := <-turn:
+		return ok
+	case <-limit.C:
+		return g.leave(turn)
+	}
+}
+
+// leave ends waiting; true when the turn came at this very moment.
+func (g *gate) leave(turn chan bool) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for i, q := range g.queue {
+		if q == turn {
+			g.queue = append(g.queue[:i], g.queue[i+1:]...)
+			return false
+		}
+	}
+	return <-turn
+}
+
+// tick looks how busy the processors are and lets in as many as they bear.
+func (g *gate) tick() {
+	late := g.sched.late()
+	delay := time.Duration((3*g.delay.Load() + int64(late)) / 4)
+	g.delay.Store(int64(delay))
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.shut.Load() {
+		g.rate = (3*g.rate + float64(g.passed.Swap(0))) / 4
+		g.shut.Store(delay > gateTarget)
+		return
+	}
+	switch {
+	case delay > 2*gateTarget:
+		g.rate *= 0.8
+	case delay < gateTarget:
+		g.rate = g.rate*1.25 + 1
+	}
+	g.rate = min(max(g.rate, gateLeast), gateMost)
+	n := min(int(g.rate), len(g.queue))
+	for _, turn := range g.queue[:n] {
+		turn <- true
+	}
+	g.queue = append(g.queue[:0], g.queue[n:]...)
+	if len(g.queue) == 0 && delay < gateTarget/2 {
+		g.shut.Store(false)
+	}
+}
+
+// close sends away everybody who waits.
+func (g *gate) close() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.over = true
+	for _, turn := range g.queue {
+		turn <- false
+	}
+	g.queue = nil
+}
+
+func (g *gate) waiting() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.queue)
+}
+
+// schedule reads how long goroutines wait for a processor, as the runtime
+// measures it.
+type schedule struct {
+	sample [1]metrics.Sample
+	before []uint64
+}
+
+// late is how long nine of ten goroutines waited at most since the last call.
+func (s *schedule) late() time.Duration {
+	s.sample[0].Name = "/sched/latencies:seconds"
+	metrics.Read(s.sample[:])
+	if s.sample[0].Value.Kind() != metrics.KindFloat64Histogram {
+		return 0
+	}
+	h := s.sample[0].Value.Float64Histogram()
+	if len(s.before) != len(h.Counts) {
+		s.before = append(s.before[:0], h.Counts...)
+		return 0
+	}
+	total := uint64(0)
+	for i, n := range h.Counts {
+		total += n - s.before[i]
+	}
+	late, above := 0.0, total/10
+	for i := len(h.Counts) - 1; i >= 0 && total > 0; i-- {
+		if n := h.Counts[i] - s.before[i]; n <= above {
+			above -= n
+			continue
+		}
+		late = h.Buckets[i]
+		break
+	}
+	copy(s.before, h.Counts)
+	if math.IsInf(late, 0) {
+		return 0
+	}
+	return time.Duration(late * float64(time.Second))
+}
