@@ -48,6 +48,16 @@ func (s *Server) note(c cmdlet.Cmdlet, req Request, call *cmdlet.Call, err error
 	return nil
 }
 
+// Note writes down that the owner of the data folder did something that is no
+// cmdlet. It returns once the line is on disk.
+func (s *Server) Note(what string) error {
+	e := entry{Time: s.cfg.Clock.Now().UTC(), Who: "owner", Source: "local", Cmdlet: what, Outcome: "done"}
+	if err := s.audit.append(e, true); err != nil {
+		return fault.New(fault.Unavailable, "admin.Note", "the audit file cannot be written; see the server's log").Because(err)
+	}
+	return nil
+}
+
 // harmless are the parameters without secrets and contents of files.
 func harmless(c cmdlet.Cmdlet, given map[string]any) map[string]any {
 	shown := make(map[string]any, len(given))

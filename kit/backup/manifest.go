@@ -95,6 +95,11 @@ func (m *Manifest) check() error {
 	if len(m.Files) > maxFiles {
 		return damaged(op, "its manifest has more files than an archive may have")
 	}
+	for _, name := range []string{m.FQDN, m.Domain} { // they are shown as part of a command
+		if strings.Trim(strings.ToLower(name), "abcdefghijklmnopqrstuvwxyz0123456789.-") != "" {
+			return damaged(op, "its manifest names a server by what is no name")
+		}
+	}
 	kind := map[string]string{} // file or folder, by name in lower case
 	for _, f := range m.Files {
 		if err := checkName(f.Name); err != nil {

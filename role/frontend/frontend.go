@@ -12,6 +12,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/jcmturner/gokrb5/v8/keytab"
@@ -85,6 +86,7 @@ type server struct {
 	im        *im.Service
 	meetings  *conference.Service
 	desk      *admin.Server
+	backing   sync.Mutex // held while a backup is made
 
 	sipTLS, sipTCP, sipUDP, sipWS, sipWSS, https netip.AddrPort
 }
@@ -210,18 +212,28 @@ func (s *server) openFolder(context.Context) error {
 // nextEpoch counts the starts of the server: connections of an earlier run are
 // told from those of this one by it.
 func nextEpoch(path string) (uint64, error) {
-	const op = "frontend.nextEpoch"
-	var n uint64
-	b, err := os.ReadFile(path)
-	if err == nil {
-		if _, err := fmt.Sscanf(string(b), "%d", &n); err != nil {
-			return 0, fault.Newf(fault.Invalid, op, "%s does not hold a number; remove the file", path)
-		}
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return 0, fault.Wrap(op, err)
+	n, err := readEpoch(path)
+	if err != nil {
+		return 0, err
 	}
 	n++
-	return n, fault.Wrap(op, writeDurably(path, fmt.Appendln(nil, n)))
+	return n, fault.Wrap("frontend.nextEpoch", writeDurably(path, fmt.Appendln(nil, n)))
+}
+
+// readEpoch reads how often the server was started so far.
+func readEpoch(path string) (n uint64, err error) {
+	const op = "frontend.readEpoch"
+	b, err := os.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, fault.Wrap(op, err)
+	}
+	if _, err := fmt.Sscanf(string(b), "%d", &n); err != nil {
+		return 0, fault.Newf(fault.Invalid, op, "%s does not hold a number; remove the file", path)
+	}
+	return n, nil
 }
 
 // writeDurably replaces a file that only its owner may read: whoever reads it
@@ -336,6 +348,9 @@ func (s *server) openGroups(ctx context.Context) error {
 	}
 	s.host = host
 	s.life.Add("routing groups", 10*time.Second, host.Close)
+	if err := os.RemoveAll(s.path(copyFolder)); err != nil { // of a backup that died
+		return fault.Wrap("frontend.openGroups", err)
+	}
 	s.groups, err = startGroups(ctx, host, s.people.Home, s.people.Enabled, s.clock)
 	return err
 }
@@ -343,6 +358,7 @@ func (s *server) openGroups(ctx context.Context) error {
 func (s *server) makeLayer(context.Context) error {
 	s.layer = siptrans.New(siptrans.Config{
 		Handler: &s.mux, Log: s.log, First: s.set.Limits.SignInTime, Connections: s.set.Limits.Connections, PerSource: s.set.Limits.Strangers, InWork: s.set.Limits.Requests,
+		StrangerWork: s.set.Limits.StrangerRequests, StrangerHold: s.set.Limits.StrangerBytes, Queue: s.set.Limits.OutputBytes, OutputHold: s.set.Limits.OutputTotal,
 		Limits: sip.Limits{Head: sip.DefaultLimits.Head, Body: s.set.Limits.MessageBytes, Headers: sip.DefaultLimits.Headers},
 	})
 	s.life.Add("SIP", 10*time.Second, s.stopSIP)

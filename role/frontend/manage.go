@@ -5,6 +5,7 @@ import (
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
+	"time"
 
 	"trivet/admin"
 	"trivet/admin/cmdlet"
@@ -19,7 +20,12 @@ func (s *server) startManagement(ctx context.Context) error {
 	mux.HandleFunc("GET /debug/pprof/profile", pprof.Profile)
 	mux.HandleFunc("GET /debug/pprof/trace", pprof.Trace)
 	mux.Handle("GET /metrics", s.metrics.Handler())
-	return httpd.Local(ctx, s.life, s.path("admin.sock"), mux, s.log)
+	endBackup := s.mountBackup(mux)
+	if err := httpd.Local(ctx, s.life, s.path("admin.sock"), mux, s.log); err != nil {
+		return err
+	}
+	s.life.Add("backup", time.Second, func(context.Context) error { endBackup(); return nil })
+	return nil
 }
 
 // makeDesk makes the one management service behind both doors: the lines of its
