@@ -8,21 +8,18 @@ import (
 	"fmt"
 	"runtime"
 	"strings"
-	"sync/atomic"
-	"time"
 
 	"golang.org/x/crypto/argon2"
-	"golang.org/x/sync/semaphore"
 
 	"trivet/fault"
+	"trivet/kit/turn"
 )
 
 // work does the costly hashing: as many at once as there are cores, a bounded
 // number waiting, the rest turned away.
 type work struct {
-	cores   *semaphore.Weighted
-	waiting atomic.Int64
-	decoy   string // hash of nothing anybody knows
+	cores *turn.Queue
+	decoy string // hash of nothing anybody knows
 }
 
 // cost of a hash, RFC 9106 4 (second recommendation, one lane).
@@ -34,17 +31,15 @@ type cost struct {
 var present = cost{64 << 10, 3, 1}
 
 const (
-	saltSize   = 16
-	hashSize   = 32
-	maxWaiting = 64
-	maxWait    = 15 * time.Second
+	saltSize = 16
+	hashSize = 32
 )
 
 func newWork() *work {
 	salt, sum := make([]byte, saltSize), make([]byte, hashSize)
 	rand.Read(salt)
 	rand.Read(sum)
-	return &work{cores: semaphore.NewWeighted(int64(runtime.GOMAXPROCS(0))), decoy: present.format(salt, sum)}
+	return &work{cores: turn.New(runtime.GOMAXPROCS(0), "auth.work", "too many sign-ins at once; try again soon"), decoy: present.format(salt, sum)}
 }
 
 func (c cost) format(salt, sum []byte) string {
@@ -73,31 +68,12 @@ func parsePHC(s string) (c cost, salt, sum []byte, err error) {
 	return c, salt, sum, nil
 }
 
-// enter waits for a core; leave gives it back.
-func (w *work) enter(ctx context.Context) error {
-	busy := fault.New(fault.Overload, "auth.work", "too many sign-ins at once; try again soon")
-	busy.RetryAfter = 5 * time.Second
-	if w.waiting.Add(1) > maxWaiting {
-		w.waiting.Add(-1)
-		return busy
-	}
-	defer w.waiting.Add(-1)
-	ctx, cancel := context.WithTimeout(ctx, maxWait)
-	defer cancel()
-	if w.cores.Acquire(ctx, 1) != nil {
-		return busy
-	}
-	return nil
-}
-
-func (w *work) leave() { w.cores.Release(1) }
-
 // hash makes the PHC string of a new password.
 func (w *work) hash(ctx context.Context, password string) (string, error) {
-	if err := w.enter(ctx); err != nil {
+	if err := w.cores.Enter(ctx); err != nil {
 		return "", err
 	}
-	defer w.leave()
+	defer w.cores.Leave()
 	salt := make([]byte, saltSize)
 	rand.Read(salt)
 	return present.format(salt, argon2.IDKey([]byte(password), salt, present.time, present.memory, present.threads, hashSize)), nil
@@ -114,10 +90,10 @@ func (w *work) check(ctx context.Context, phc, password string) (bool, error) {
 	if err != nil {
 		return false, err
 	}
-	if err := w.enter(ctx); err != nil {
+	if err := w.cores.Enter(ctx); err != nil {
 		return false, err
 	}
-	defer w.leave()
+	defer w.cores.Leave()
 	got := argon2.IDKey([]byte(password), salt, c.time, c.memory, c.threads, uint32(len(want)))
 	return subtle.ConstantTimeCompare(got, want) == 1 && known, nil
 }

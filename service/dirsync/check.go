@@ -5,51 +5,31 @@ import (
 	"crypto/rand"
 	"net/url"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/go-ldap/ldap/v3"
-	"golang.org/x/sync/semaphore"
 
 	"trivet/fault"
+	"trivet/kit/turn"
 	"trivet/rule/directory"
 )
 
 // Bounds of password checks.
 const (
-	checks     = 16 // at once
-	maxWaiting = 64
-	maxWait    = 15 * time.Second
-	rest       = 15 * time.Second // how long a server that did not answer is asked last
-	maxBinds   = 3                // servers one check is referred to
+	checks   = 16               // at once
+	rest     = 15 * time.Second // how long a server that did not answer is asked last
+	maxBinds = 3                // servers one check is referred to
 )
 
 // door bounds the checks and remembers which servers do not answer.
 type door struct {
-	places  *semaphore.Weighted
-	waiting *atomic.Int64
-	mu      *sync.Mutex // guards down
-	down    map[string]time.Time
+	*turn.Queue
+	mu   *sync.Mutex // guards down
+	down map[string]time.Time
 }
 
 func newDoor() door {
-	return door{semaphore.NewWeighted(checks), &atomic.Int64{}, &sync.Mutex{}, map[string]time.Time{}}
-}
-
-func (d *door) enter(ctx context.Context) error {
-	busy := fault.New(fault.Overload, "dirsync.Check", "too many sign-ins at once; try again soon")
-	busy.RetryAfter = 5 * time.Second
-	if d.waiting.Add(1) > maxWaiting {
-		d.waiting.Add(-1)
-		return busy
-	}
-	defer d.waiting.Add(-1)
-	ctx, cancel := context.WithTimeout(ctx, maxWait)
-	defer cancel()
-	if d.places.Acquire(ctx, 1) != nil {
-		return busy
-	}
-	return nil
+	return door{turn.New(checks, "dirsync.Check", "too many sign-ins at once; try again soon"), &sync.Mutex{}, map[string]time.Time{}}
 }
 
 func (d *door) mark(server string, now time.Time) {
@@ -103,10 +83,10 @@ func (s *Service) Check(ctx context.Context, u directory.User, password string) 
 	if err != nil || p.source == nil {
 		return false, err
 	}
-	if err := s.door.enter(ctx); err != nil {
+	if err := s.door.Enter(ctx); err != nil {
 		return false, err
 	}
-	defer s.door.places.Release(1)
+	defer s.door.Leave()
 	ok, err := s.prove(ctx, p)
 	if err != nil {
 		s.counted.check("unavailable")
