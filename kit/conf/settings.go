@@ -45,13 +45,18 @@ type Settings struct {
 		Prompts     int  `key:"prompts" default:"200" min:"0" max:"600" help:"people who added a user and are kept to ask the user about; 0: nobody is asked; first value of CsPresencePolicy"`
 	} `key:"presence"`
 	Limits struct {
-		Connections  int           `key:"connections" default:"100000" min:"10" help:"open SIP connections"`
-		Strangers    int           `key:"strangers" default:"2000" min:"10" help:"SIP connections of one address that have not signed in"`
-		Requests     int           `key:"requests" default:"20000" min:"1" help:"SIP requests in work before new ones are answered 503"`
-		MessageBytes int           `key:"message-bytes" default:"262144" min:"8192" help:"bytes of one SIP message"`
-		SignInTime   time.Duration `key:"sign-in-time" default:"60s" min:"1s" help:"time a connection has to authenticate"`
-		Contacts     int           `key:"contacts" default:"250" min:"1" max:"1000" help:"contacts of one user, at most 1000; first value of CsUserServicesConfiguration"`
-		Endpoints    int           `key:"endpoints" default:"8" min:"1" max:"64" help:"endpoints of one user, at most 64; first value of CsRegistrarConfiguration"`
+		Connections      int           `key:"connections" default:"100000" min:"10" help:"open SIP connections"`
+		Strangers        int           `key:"strangers" default:"2000" min:"10" help:"SIP connections of one address that have not signed in"`
+		Requests         int           `key:"requests" default:"20000" min:"1" help:"SIP requests in work before new ones are answered 503"`
+		StrangerRequests int           `key:"stranger-requests" default:"2000" min:"8" help:"SIP requests in work of connections that have not signed in, a quarter of them from one address"`
+		StrangerBytes    int           `key:"stranger-bytes" default:"134217728" min:"1048576" help:"bytes held of half-received messages of connections that have not signed in, a quarter of them from one address"`
+		OutputBytes      int           `key:"output-bytes" default:"1048576" min:"65536" help:"bytes that may wait for one SIP connection that does not read"`
+		OutputTotal      int           `key:"output-total" default:"268435456" min:"1048576" help:"bytes that may wait for all SIP connections together"`
+		WebSource        int           `key:"web-source" default:"1000" min:"10" help:"open HTTPS connections of one address"`
+		MessageBytes     int           `key:"message-bytes" default:"262144" min:"8192" help:"bytes of one SIP message"`
+		SignInTime       time.Duration `key:"sign-in-time" default:"60s" min:"1s" help:"time a connection has to authenticate"`
+		Contacts         int           `key:"contacts" default:"250" min:"1" max:"1000" help:"contacts of one user, at most 1000; first value of CsUserServicesConfiguration"`
+		Endpoints        int           `key:"endpoints" default:"8" min:"1" max:"64" help:"endpoints of one user, at most 64; first value of CsRegistrarConfiguration"`
 	} `key:"limits"`
 	Directory struct {
 		Sources []DirectorySource `key:"sources" help:"LDAP directories that users and groups come from, see directory.md"`

@@ -13,9 +13,11 @@ import (
 	"crypto/tls"
 	"errors"
 	"log/slog"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -37,6 +39,8 @@ type Config struct {
 	// Degraded is Ready for what is not well and does not keep the server from
 	// serving; nil: nothing ever is.
 	Degraded func(context.Context) map[string]string
+	// PerSource is how many connections of one address may be open, 0: 1000.
+	PerSource int
 }
 
 // Limits of every server. Handlers of uploads and of long polls move their own
@@ -48,6 +52,7 @@ const (
 	requestTime = 60 * time.Second
 	idleTime    = 2 * time.Minute
 	connections = 20000
+	perSource   = 1000
 )
 
 // ciphers of TLS 1.2 (those of 1.3 are fixed): forward secret ones only, CBC for
@@ -68,13 +73,18 @@ type Server struct {
 	server   *http.Server
 	requests *metric.CounterVec
 	seconds  *metric.HistogramVec
+	refused  metric.Counter
 }
 
 // New makes a server with /health/live, /health/ready and /metrics mounted.
 func New(cfg Config) *Server {
+	if cfg.PerSource == 0 {
+		cfg.PerSource = perSource
+	}
 	s := &Server{
 		cfg: cfg, mux: http.NewServeMux(),
 		requests: cfg.Metrics.CounterVec("http_requests_total", "HTTP requests answered.", "method", "class"),
+		refused:  cfg.Metrics.Counter("http_rejected_total", "HTTPS connections closed because their address had too many."),
 		seconds:  cfg.Metrics.HistogramVec("http_request_seconds", "Time to answer an HTTP request.", "class"),
 	}
 	s.server = &http.Server{
@@ -106,7 +116,7 @@ func (s *Server) Start(ctx context.Context, g *life.Group) (netip.AddrPort, erro
 	}
 	conf := &tls.Config{MinVersion: tls.VersionTLS12, CipherSuites: ciphers, GetCertificate: s.cfg.GetCertificate, NextProtos: []string{"http/1.1"}}
 	g.Go("https", func(context.Context) error {
-		if err := s.server.Serve(tls.NewListener(bounded(ln, connections), conf)); !errors.Is(err, http.ErrServerClosed) {
+		if err := s.server.Serve(tls.NewListener(bounded(ln, connections, s.cfg.PerSource, s.refused.Inc), conf)); !errors.Is(err, http.ErrServerClosed) {
 			return fault.Wrap(op, err)
 		}
 		return nil
@@ -172,6 +182,9 @@ func (r *recorder) Unwrap() http.ResponseWriter { return r.ResponseWriter }
 func (r *recorder) WriteHeader(status int) {
 	if r.status == 0 || r.status/100 == 1 {
 		r.status = status
+		if h := r.Header(); status == http.StatusServiceUnavailable {
+			h.Set("Retry-After", comeBack(h.Get("Retry-After")))
+		}
 	}
 	r.ResponseWriter.WriteHeader(status)
 }
@@ -183,16 +196,32 @@ func (r *recorder) Write(b []byte) (int, error) {
 	return r.ResponseWriter.Write(b)
 }
 
-// bounded is ln with at most n connections open; more wait in the kernel's queue.
-func bounded(ln net.Listener, n int) net.Listener {
-	return &boundedListener{Listener: ln, slots: make(chan struct{}, n), closed: make(chan struct{})}
+// comeBack adds up to as much again, or 10 s, to the seconds after which a service
+// wants to be asked again (5 if it says nothing), so that not all come back together.
+func comeBack(said string) string {
+	n, err := strconv.Atoi(said)
+	if err != nil {
+		n = 5
+	}
+	return strconv.Itoa(n + rand.IntN(max(min(n, 10), 5)+1))
+}
+
+// bounded is ln with at most n connections open, those of one address at most
+// perSource: more in all wait in the kernel's queue, more of an address are closed.
+func bounded(ln net.Listener, n, perSource int, refused func()) net.Listener {
+	return &boundedListener{Listener: ln, slots: make(chan struct{}, n), closed: make(chan struct{}), most: perSource, refused: refused, of: map[netip.Addr]int{}}
 }
 
 type boundedListener struct {
 	net.Listener
-	slots  chan struct{}
-	once   sync.Once
-	closed chan struct{}
+	slots   chan struct{}
+	once    sync.Once
+	closed  chan struct{}
+	most    int // of one address
+	refused func()
+
+	mu sync.Mutex // guards of
+	of map[netip.Addr]int
 }
 
 func (l *boundedListener) Accept() (net.Conn, error) {
@@ -201,12 +230,50 @@ func (l *boundedListener) Accept() (net.Conn, error) {
 	case <-l.closed:
 		return nil, net.ErrClosed
 	}
-	c, err := l.Listener.Accept()
-	if err != nil {
-		<-l.slots
-		return nil, err
+	for {
+		c, err := l.Listener.Accept()
+		if err != nil {
+			<-l.slots
+			return nil, err
+		}
+		from := household(c.RemoteAddr())
+		if l.enter(from) {
+			return &boundedConn{Conn: c, free: func() { l.leave(from); <-l.slots }}, nil
+		}
+		l.refused()
+		c.Close()
 	}
-	return &boundedConn{Conn: c, free: func() { <-l.slots }}, nil
+}
+
+// household is what one source is: an IPv4 address, or a /64.
+func household(a net.Addr) netip.Addr {
+	t, ok := a.(*net.TCPAddr)
+	if !ok {
+		return netip.Addr{}
+	}
+	addr := t.AddrPort().Addr().Unmap()
+	if p, err := addr.Prefix(64); addr.Is6() && err == nil {
+		return p.Addr()
+	}
+	return addr
+}
+
+func (l *boundedListener) enter(a netip.Addr) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.of[a] >= l.most {
+		return false
+	}
+	l.of[a]++
+	return true
+}
+
+func (l *boundedListener) leave(a netip.Addr) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.of[a]--; l.of[a] <= 0 {
+		delete(l.of, a)
+	}
 }
 
 func (l *boundedListener) Close() error {

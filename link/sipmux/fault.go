@@ -2,6 +2,7 @@ package sipmux
 
 import (
 	"errors"
+	"math/rand/v2"
 	"strconv"
 	"strings"
 	"time"
@@ -65,10 +66,17 @@ func (m *Mux) failure(r *Request, err error) *sip.Message {
 	}
 	res := r.Reply(row.status, "")
 	res.Add("ms-diagnostics", Diagnostics(row.diag, text, m.cfg.FQDN))
-	if f.RetryAfter > 0 {
-		res.Add("Retry-After", strconv.Itoa(int((f.RetryAfter+time.Second-1)/time.Second)))
+	if f.RetryAfter > 0 || row.status == 503 {
+		res.Add("Retry-After", strconv.Itoa(comeBack(f.RetryAfter)))
 	}
 	return res
+}
+
+// comeBack is a Retry-After in seconds: at least what the fault says, 5 s if
+// nothing, and up to as much again or 10 s, so that not all come back together.
+func comeBack(d time.Duration) int {
+	n := max(int((d+time.Second-1)/time.Second), 5)
+	return n + rand.IntN(min(n, 10)+1)
 }
 
 // Diagnostics makes the value of an ms-diagnostics header ([MS-OCER] 2.2.1).

@@ -29,6 +29,17 @@ func (s *server) watchMetrics() {
 	} {
 		m.CounterFunc(c.name, c.help, func() float64 { return c.of(s.layer.Stats()) })
 	}
+	for i, name := range siptrans.SlowReasons {
+		m.CounterFunc("sip_slow_readers_"+name+"_total", "SIP connections closed because the peer did not read: "+name+".", func() float64 { return float64(s.layer.Stats().SlowBy[i]) })
+	}
+	for i, name := range siptrans.Rejections {
+		m.CounterFunc("sip_rejected_"+name+"_total", "SIP connections refused: "+name+".", func() float64 { return float64(s.layer.Stats().RejectedBy[i]) })
+	}
+	m.GaugeFunc("sip_requests_in_work", "SIP requests in handlers or waiting for one.", func() float64 { return float64(s.layer.Stats().InWork) })
+	m.GaugeFunc("sip_strangers_in_work", "Those of them from connections that have not signed in.", func() float64 { return float64(s.layer.Stats().Strangers) })
+	m.GaugeFunc("sip_at_gate", "Those of them that wait until the processors are less busy.", func() float64 { return float64(s.layer.Stats().AtGate) })
+	m.GaugeFunc("sip_stranger_bytes", "Bytes held of half-received messages of connections that have not signed in.", func() float64 { return float64(s.layer.Stats().Held) })
+	m.GaugeFunc("sip_output_bytes", "Bytes that wait for SIP connections that do not read.", func() float64 { return float64(s.layer.Stats().Owed) })
 	m.GaugeFunc("registered_users", "Users with an endpoint.", func() float64 { n, _ := s.registrar.Count(); return float64(n) })
 	m.GaugeFunc("registered_endpoints", "Registered endpoints.", func() float64 { _, n := s.registrar.Count(); return float64(n) })
 	m.GaugeFunc("conferences", "Conferences that somebody is in.", func() float64 { n, _ := s.meetings.Count(); return float64(n) })

@@ -16,7 +16,7 @@ func (s *server) startHTTPS(ctx context.Context) error {
 	s.watchMetrics()
 	web := httpd.New(httpd.Config{
 		Addr: string(s.set.HTTPS), GetCertificate: s.authority.Source(pki.WebServicesInternal),
-		Log: s.log, Metrics: s.metrics, Ready: s.unready, Degraded: s.degraded,
+		Log: s.log, Metrics: s.metrics, Ready: s.unready, Degraded: s.degraded, PerSource: s.set.Limits.WebSource,
 	})
 	mux := http.NewServeMux()
 	s.auth.Routes(mux, http.HandlerFunc(s.home))
