@@ -82,15 +82,16 @@ type Config struct {
 
 // Service is the sign-in of one server.
 type Service struct {
-	cfg     Config
-	vault   *vault
-	work    *work
-	sign    []byte // key of ticket signatures
-	keys    *vault // seals the keys inside tickets
-	nonces  []byte // key of NTLM challenges
-	replays *replays
-	hosts   map[string]bool
-	logins  map[string]bool // upper case
+	cfg      Config
+	vault    *vault
+	work     *work
+	familiar *familiar
+	sign     []byte // key of ticket signatures
+	keys     *vault // seals the keys inside tickets
+	nonces   []byte // key of NTLM challenges
+	replays  *replays
+	hosts    map[string]bool
+	logins   map[string]bool // upper case
 }
 
 const defaultTicketLife = 8 * time.Hour
@@ -120,7 +121,7 @@ func New(cfg Config) (*Service, error) {
 	if cfg.Brake == nil {
 		cfg.Brake = sipauth.NewBrakes()
 	}
-	s := &Service{cfg: cfg, work: newWork(), replays: newReplays(), hosts: map[string]bool{}, logins: map[string]bool{}}
+	s := &Service{cfg: cfg, work: newWork(), familiar: newFamiliar(), replays: newReplays(), hosts: map[string]bool{}, logins: map[string]bool{}}
 	for _, h := range cfg.WebHosts {
 		s.hosts[strings.ToLower(h)] = true
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"trivet/fault"
+	"trivet/kit/turn"
 	"trivet/link/pki"
 	"trivet/link/sipauth"
 	"trivet/rule/directory"
@@ -31,10 +32,14 @@ func (s *Service) Password(ctx context.Context, addr netip.Addr, login, password
 	if err != nil {
 		return directory.User{}, fault.Wrap(op, err)
 	}
-	ok, err := s.prove(ctx, u, secrets, password)
+	from := household(addr)
+	ok, err := s.prove(turn.As(ctx, from.String(), s.familiar.knows(from, device)), u, secrets, password)
 	if err != nil {
 		s.charge(secrets, addr, device, err)
 		return directory.User{}, fault.Wrap(op, err)
+	}
+	if ok {
+		s.familiar.add(from, device)
 	}
 	return u, s.settle(ok, addr, device, u)
 }
