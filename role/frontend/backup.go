@@ -203,6 +203,7 @@ func (f *folder) named() (inside, outside []string) {
 		if name == "" {
 			continue
 		}
+		as := name
 		if filepath.IsAbs(name) {
 			if root, err := filepath.Abs(f.set.Data); err == nil {
 				if rel, err := filepath.Rel(root, name); err == nil {
@@ -212,7 +213,7 @@ func (f *folder) named() (inside, outside []string) {
 		}
 		switch {
 		case !filepath.IsLocal(name):
-			outside = append(outside, name+" (named by "+conf.FileName+")")
+			outside = append(outside, as+" (named by "+conf.FileName+")")
 		case !slices.Contains(plainFiles, filepath.Clean(name)) && !slices.Contains(inside, filepath.Clean(name)):
 			inside = append(inside, filepath.Clean(name))
 		}

@@ -66,7 +66,7 @@ func Restore(ctx context.Context, archive, dir string, log *slog.Logger) (m back
 	if err = ctx.Err(); err != nil {
 		return m, fault.New(fault.Timeout, op, "the restore was ended; nothing is left of it").Because(err)
 	}
-	if err = os.Rename(staging, dir); err != nil {
+	if err = syscall.Rename(staging, dir); err != nil { // takes the place of an empty folder, which os.Rename does not
 		return m, fault.Newf(fault.Unavailable, op, "%s cannot take its place; is it a mount point? Name a folder inside of it", dir).Because(err)
 	}
 	return m, fault.Wrap(op, syncFolder(filepath.Dir(dir)))
