@@ -101,9 +101,8 @@ type EndpointID string
 // GroupID numbers a routing group within its pool, from 1.
 type GroupID uint32
 
-// ServerFQDN is a computer of the topology, PoolFQDN a pool, SiteID a site.
+// ServerFQDN is a computer of the topology, PoolFQDN a pool.
 type (
 	ServerFQDN string
 	PoolFQDN   string
-	SiteID     string
 )

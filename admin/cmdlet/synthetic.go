@@ -3,7 +3,6 @@ package cmdlet
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"fmt"
 	"net"
@@ -34,7 +33,6 @@ type target struct {
 	host, addr, uri string
 	tls             *tls.Config
 	scheme          sipclient.Scheme
-	roots           *x509.CertPool
 	now             func() time.Time
 }
 

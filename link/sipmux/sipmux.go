@@ -87,8 +87,6 @@ type Config struct {
 	Auth   Authenticator // nil: routes for User, Server and Partner are refused
 	FQDN   string        // source in ms-diagnostics
 	Log    *slog.Logger
-	Agent  string   // Server header of our answers, "" for none
-	Extend []string // option tags accepted in Require beside the built-in ones
 	Now    func() time.Time
 }
 
@@ -139,7 +137,7 @@ func New(cfg Config) (*Mux, error) {
 			return nil, err
 		}
 	}
-	for _, x := range append(slices.Clone(extensions), cfg.Extend...) {
+	for _, x := range extensions {
 		m.accepts[strings.ToLower(x)] = true
 	}
 	m.summarise()
@@ -226,9 +224,6 @@ func (m *Mux) Serve(ctx context.Context, tx *siptrans.ServerTx) {
 	}
 	if res == nil || r.Method == "ACK" {
 		return
-	}
-	if m.cfg.Agent != "" && res.Get("Server") == "" {
-		res.Add("Server", m.cfg.Agent)
 	}
 	tx.Respond(res)
 }

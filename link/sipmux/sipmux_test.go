@@ -90,7 +90,7 @@ func fail(_ context.Context, r *Request) (*sip.Message, error) {
 // server listens on every transport.
 func server(t *testing.T, rows []Route) map[string]string {
 	t.Helper()
-	mux, err := New(Config{Routes: rows, Auth: claims{}, FQDN: "FE1.example.test", Agent: "trivet"})
+	mux, err := New(Config{Routes: rows, Auth: claims{}, FQDN: "FE1.example.test"})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -1,7 +1,7 @@
-// Package access decides who may see and do what of a user's presence: into which
-// container a watcher falls, what that container shows and whether its members may
-// interrupt. It follows the containers of [MS-PRES] 3.2 and the privacy
-// relationships of Lync. All functions are pure and safe for concurrent use.
+// Package access decides who may see what of a user's presence: into which
+// container a watcher falls and what that container shows. It follows the
+// containers of [MS-PRES] 3.2 and the privacy relationships of Lync. All functions
+// are pure and safe for concurrent use.
 //
 // A watcher sees what is published in the watcher's one container, cut to what
 // Sees and Shows allow. What the server itself adds (the aggregated state, the

@@ -75,15 +75,15 @@ func TestPlace(t *testing.T) {
 // TestWhoSeesWhat is the table of privacy relationships, row by row.
 func TestWhoSeesWhat(t *testing.T) {
 	for _, c := range []struct {
-		container                                                                     int
-		availability, work, mobile, home, freeBusy, meeting, note, duringDnd, contact bool
+		container                                                 int
+		availability, work, mobile, home, freeBusy, meeting, note bool
 	}{
-		{0, false, false, false, false, false, false, false, false, true},
-		{100, true, false, false, false, false, false, true, false, true},
-		{200, true, true, false, false, true, false, true, false, true},
-		{300, true, true, true, false, true, true, true, true, true},
-		{400, true, true, true, true, true, false, true, false, true},
-		{32000, false, false, false, false, false, false, false, false, false},
+		{0, false, false, false, false, false, false, false},
+		{100, true, false, false, false, false, false, true},
+		{200, true, true, false, false, true, false, true},
+		{300, true, true, true, false, true, true, true},
+		{400, true, true, true, true, true, false, true},
+		{32000, false, false, false, false, false, false, false},
 	} {
 		s := access.Sees(c.container)
 		for _, f := range []struct {
@@ -111,21 +111,10 @@ func TestWhoSeesWhat(t *testing.T) {
 			{"offline in any case", access.LooksOffline(c.container), c.container == access.Blocked},
 			{"routing", access.Shows(c.container, "routing"), false},
 			{"device", access.Shows(c.container, "device"), false},
-			{"contact", access.MayContact(c.container, false), c.contact},
-			{"contact during do not disturb", access.MayContact(c.container, true), c.duringDnd},
 		} {
 			if f.got != f.want {
 				t.Errorf("container %d: %s %v, want %v", c.container, f.name, f.got, f.want)
 			}
-		}
-	}
-}
-
-func TestStateFrom(t *testing.T) {
-	for container, want := range map[int]int{0: 0, 1: 2, 100: 2, 200: 2, 300: 3, 400: 2, 32000: 0, 7000: 0} {
-		got, ok := access.StateFrom(container)
-		if got != want || ok != (want != 0) {
-			t.Errorf("container %d: %d, %v", container, got, ok)
 		}
 	}
 }

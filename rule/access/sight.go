@@ -36,17 +36,14 @@ const (
 var rows = [...]struct {
 	container int
 	sees      Sight
-	source    int  // the aggregation container its state comes from, 0 for none
-	interrupt bool // may reach a person who does not want to be disturbed
-	contact   bool // may call and write at all
 }{
-	{Default, minimal, 0, false, true},
-	{Self, Everything, Aggregation, true, true},
-	{External, external, Aggregation, false, true},
-	{Colleagues, colleague, Aggregation, false, true},
-	{Workgroup, workgroup, Aggregation3, true, true},
-	{Personal, personal, Aggregation, false, true},
-	{Blocked, minimal, 0, false, false},
+	{Default, minimal},
+	{Self, Everything},
+	{External, external},
+	{Colleagues, colleague},
+	{Workgroup, workgroup},
+	{Personal, personal},
+	{Blocked, minimal},
 }
 
 // row returns the index of a container in rows; one without a meaning is Default.
@@ -65,24 +62,9 @@ func Sees(container int) Sight { return rows[row(container)].sees }
 // Has reports whether all of want is in s.
 func (s Sight) Has(want Sight) bool { return s&want == want }
 
-// StateFrom returns the container, 2 or 3, whose aggregate members of a container
-// see. ok is false for those who see none: nothing at all in Default, 18500 in
-// Blocked.
-func StateFrom(container int) (source int, ok bool) {
-	source = rows[row(container)].source
-	return source, source != 0
-}
-
 // LooksOffline reports whether members of a container are shown an offline person
 // whatever the truth is.
 func LooksOffline(container int) bool { return container == Blocked }
-
-// MayContact reports whether a member of a container may call or write to the
-// user now. doNotDisturb is whether the user's state in container 2 is 9000 to 11999.
-func MayContact(container int, doNotDisturb bool) bool {
-	r := rows[row(container)]
-	return r.contact && (r.interrupt || !doNotDisturb)
-}
 
 // categories are the publications a watcher may be sent, with what the container
 // must be allowed to see.

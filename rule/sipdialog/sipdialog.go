@@ -1,8 +1,8 @@
 // Package sipdialog is the dialog state of RFC 3261 12, for whoever sends or
-// takes requests within a dialog: notifiers, and the gateway between instant
-// message sessions and pages. A Dialog is a plain value that can be stored and
-// compared field by field; it reads no clock, makes no random numbers and parses
-// only what it must. It belongs to one goroutine at a time.
+// takes requests within a dialog that the peer began. A Dialog is a plain value
+// that can be stored and compared field by field; it reads no clock, makes no
+// random numbers and parses only what it must. It belongs to one goroutine at a
+// time.
 package sipdialog
 
 import (
@@ -12,20 +12,16 @@ import (
 	"trivet/fault"
 )
 
-// Key names a dialog on our side, RFC 3261 12. Two Lync clients that start in the
-// same second use the same Call-ID and tags, so keep keys per connection or user.
-type Key struct{ CallID, Local, Remote string }
-
 // Dialog is one side's view. Addresses are header values without the tag; a
 // remote tag may be empty (RFC 2543 peers).
 type Dialog struct {
-	CallID                string
-	Local, Remote         string // name-addr or addr-spec of either side, without tag
-	LocalTag, RemoteTag   string
-	Target                string   // URI of the peer's Contact
-	Routes                []string // route set, the next hop first
-	LocalSeq, RemoteSeq   uint32   // last CSeq numbers; RemoteSeq counts only when HasRemote
-	HasRemote, Early, End bool
+	CallID              string
+	Local, Remote       string // name-addr or addr-spec of either side, without tag
+	LocalTag, RemoteTag string
+	Target              string   // URI of the peer's Contact
+	Routes              []string // route set, the next hop first
+	LocalSeq, RemoteSeq uint32   // last CSeq numbers; RemoteSeq counts only when HasRemote
+	HasRemote, End      bool
 }
 
 // Start is what a dialog begins with, taken from the request and its response.
@@ -35,41 +31,14 @@ type Start struct {
 	Seq         uint32   // CSeq of the request
 	Contact     string   // URI of the peer's Contact
 	RecordRoute []string // Record-Route values in the order of the message
-	Early       bool     // the response is provisional
 }
 
 // Accepted is the dialog of the side that answered, RFC 3261 12.1.1.
 func Accepted(s Start) Dialog {
-	d := Dialog{CallID: s.CallID, Target: s.Contact, Routes: slices.Clone(s.RecordRoute), RemoteSeq: s.Seq, HasRemote: true, Early: s.Early}
+	d := Dialog{CallID: s.CallID, Target: s.Contact, Routes: slices.Clone(s.RecordRoute), RemoteSeq: s.Seq, HasRemote: true}
 	d.Remote, d.RemoteTag = untag(s.From)
 	d.Local, d.LocalTag = untag(s.To)
 	return d
-}
-
-// Begun is the dialog of the side that asked, RFC 3261 12.1.2: the route set runs
-// the other way.
-func Begun(s Start) Dialog {
-	d := Dialog{CallID: s.CallID, Target: s.Contact, Routes: slices.Clone(s.RecordRoute), LocalSeq: s.Seq, Early: s.Early}
-	slices.Reverse(d.Routes)
-	d.Local, d.LocalTag = untag(s.From)
-	d.Remote, d.RemoteTag = untag(s.To)
-	return d
-}
-
-// Key names the dialog.
-func (d *Dialog) Key() Key { return Key{d.CallID, d.LocalTag, d.RemoteTag} }
-
-// KeyOfRequest is the key that a request received within a dialog has here.
-func KeyOfRequest(callID, from, to string) Key {
-	_, remote := untag(from)
-	_, local := untag(to)
-	return Key{callID, local, remote}
-}
-
-// Confirm ends the early state; the final response may name another target.
-func (d *Dialog) Confirm(contact string) {
-	d.Early = false
-	d.Refresh(contact)
 }
 
 // Refresh takes the Contact of a target refresh request (INVITE, UPDATE,

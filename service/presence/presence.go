@@ -24,7 +24,6 @@ import (
 	"trivet/kit/life"
 	"trivet/link/sipmux"
 	"trivet/link/sipnotify"
-	"trivet/rule/access"
 	"trivet/rule/groupstate"
 	"trivet/rule/policy"
 	"trivet/uc"
@@ -184,14 +183,4 @@ func (s *Service) Afresh(state *groupstate.State) {
 	for u := range state.Users() {
 		s.changed(state, change{user: u.URI(), everything: true})
 	}
-}
-
-// Blocked reports whether callee has put caller into the blocked container.
-func (s *Service) Blocked(ctx context.Context, callee, caller uc.UserURI) (blocked bool, err error) {
-	err = s.cfg.Groups.Read(ctx, callee, func(state *groupstate.State) {
-		if u := state.User(callee); u != nil {
-			blocked = access.Place(callee, u.Grants(), access.Watcher{URI: caller, Realm: access.Company}, false) == access.Blocked
-		}
-	})
-	return blocked, err
 }

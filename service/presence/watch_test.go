@@ -159,9 +159,6 @@ func TestBlockedWatcher(t *testing.T) {
 	if availability(t, doc) != 18500 || len(find(doc, "note")) != 0 || len(card) != 1 || !strings.Contains(card[0], "alice@example.test") || strings.Contains(card[0], "phone") || strings.Contains(card[0], "Engineer") {
 		t.Errorf("%s", m.Body)
 	}
-	if blocked, err := s.s.Blocked(t.Context(), alice, bob); err != nil || !blocked {
-		t.Errorf("%v %v", blocked, err)
-	}
 	sipagent.Status(t, a.publish(userState(6500, 0)...), 200)
 	b.quiet() // a blocked watcher learns nothing of changes
 	if doc := categoriesOf(t, sipagent.Status(t, b.batch("w2", alice), 200)); availability(t, doc) != 18500 {

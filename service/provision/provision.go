@@ -18,9 +18,6 @@ import (
 // Event is the package.
 const Event = "vnd-microsoft-provisioning-v2"
 
-// Setting is one setting of a group.
-type Setting = presdoc.Setting
-
 // Policy answers what the settings of a group are for a user; ok is false for a
 // group that the deployment does not have.
 type Policy func(user uc.UserURI, group string) (g presdoc.ProvisionGroup, ok bool)

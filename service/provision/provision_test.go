@@ -25,9 +25,9 @@ const (
 func policy(user uc.UserURI, group string) (presdoc.ProvisionGroup, bool) {
 	switch group {
 	case "ServerConfiguration":
-		return presdoc.ProvisionGroup{Name: group, Entries: []Setting{{Name: "absInternalServerUrl", Value: "https://fe1/abs?a=1&b=<2>"}, {Name: "self", Value: string(user)}}}, true
+		return presdoc.ProvisionGroup{Name: group, Entries: []presdoc.Setting{{Name: "absInternalServerUrl", Value: "https://fe1/abs?a=1&b=<2>"}, {Name: "self", Value: string(user)}}}, true
 	case "endpointConfiguration":
-		return presdoc.ProvisionGroup{Name: group, Properties: []Setting{{Name: "EnableIMAutoArchiving", Value: "false"}}}, true
+		return presdoc.ProvisionGroup{Name: group, Properties: []presdoc.Setting{{Name: "EnableIMAutoArchiving", Value: "false"}}}, true
 	}
 	return presdoc.ProvisionGroup{}, false
 }

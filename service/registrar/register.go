@@ -39,13 +39,6 @@ func (r *Registrar) register(ctx context.Context, req *sipmux.Request) (*sip.Mes
 	if aor, err := uc.ParseUserURI(to.URI); err != nil || aor != req.User {
 		return nil, fault.New(fault.Forbidden, opRegister, "To must be the address of the user who signs in").Diagnosed(diagOtherUser).About(to.URI)
 	}
-	if r.cfg.Home != nil {
-		if uri := r.cfg.Home.Elsewhere(ctx, req.User); uri != "" {
-			res := req.Reply(301, "Moved")
-			res.Add("Contact", "<"+uri+">;q=0.7")
-			return res, nil
-		}
-	}
 	var res *sip.Message
 	if isLync(req.Message) {
 		res, err = r.registerLync(ctx, req)

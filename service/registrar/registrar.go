@@ -36,13 +36,6 @@ type Group interface {
 	Read(ctx context.Context, f func(*groupstate.State)) error
 }
 
-// Home knows where users belong.
-type Home interface {
-	// Elsewhere returns the SIP URI of the server that the user should register
-	// with instead of this one, "" when it is this one.
-	Elsewhere(ctx context.Context, user uc.UserURI) string
-}
-
 // Link is the part of siptrans.Layer that is needed.
 type Link interface {
 	Conn(id uint64) *siptrans.Conn
@@ -53,7 +46,6 @@ type Link interface {
 // here.
 type Config struct {
 	Groups   Groups
-	Home     Home // nil: everybody is at home here
 	Link     Link
 	Life     *life.Group
 	Clock    clock.Clock

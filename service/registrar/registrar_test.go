@@ -2,6 +2,7 @@ package registrar
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"log/slog"
@@ -337,18 +338,6 @@ func TestGRUUOutboundAndPath(t *testing.T) {
 	}
 }
 
-func TestRedirect(t *testing.T) {
-	s := start(t, func(c *Config) { c.Home = home("sip:fe2.example.test:5061;transport=TLS") })
-	res := s.dial().ask("REGISTER sip:example.test", lync("e1")...)
-	if res.Status != 301 || res.Get("Contact") != "<sip:fe2.example.test:5061;transport=TLS>;q=0.7" {
-		t.Errorf("got %s", res)
-	}
-}
-
-type home string
-
-func (h home) Elsewhere(context.Context, uc.UserURI) string { return string(h) }
-
 func TestLostConnection(t *testing.T) {
 	s := start(t, nil)
 	c := s.dial()
@@ -389,12 +378,21 @@ func TestNewerConnectionEndsTheOlder(t *testing.T) {
 	}
 }
 
+// unbind signs alice out, or one of her endpoints.
+func (s *server) unbind(id uc.EndpointID) {
+	s.t.Helper()
+	v, err := s.g.Propose(s.t.Context(), &groupstate.Unbind{User: alice, Endpoint: id, Now: s.clock.Now().UnixMilli(), Reason: groupstate.AttributesChanged})
+	if err := errors.Join(err, groupstate.Refused(v)); err != nil {
+		s.t.Fatal(err)
+	}
+}
+
 func TestForcedSignOut(t *testing.T) {
 	for name, tc := range map[string]struct {
 		how        func(s *server)
 		word, diag string
 	}{
-		"signed out": {func(s *server) { s.r.SignOut(t.Context(), alice, "") }, "unregistered", "4140;"},
+		"signed out": {func(s *server) { s.unbind("") }, "unregistered", "4140;"},
 		"disabled":   {func(s *server) { s.g.Propose(t.Context(), &groupstate.DisableUser{User: alice}) }, "rejected", "4141;"},
 		"removed":    {func(s *server) { s.g.Propose(t.Context(), &groupstate.RemoveUser{User: alice}) }, "rejected", "4141;"},
 		"renamed": {func(s *server) {
@@ -429,9 +427,7 @@ func TestSilentClientIsSignedOutAnyway(t *testing.T) {
 	s := start(t, nil)
 	c := s.dial()
 	sipagent.Status(t, c.ask("REGISTER sip:example.test", lync("e1")...), 200)
-	if ended, err := s.r.SignOut(t.Context(), alice, "e1"); err != nil || len(ended) != 1 {
-		t.Fatalf("%v %v", ended, err)
-	}
+	s.unbind("e1")
 	c.Recv()
 	s.clock.forward(5 * time.Second)
 	if _, err := c.Next(); err == nil {

@@ -1,7 +1,6 @@
 package registrar
 
 import (
-	"context"
 	"crypto/rand"
 
 	"trivet/link/sipmux"
@@ -9,15 +8,6 @@ import (
 	"trivet/uc"
 	"trivet/wire/sip"
 )
-
-// SignOut ends every endpoint of a user, or the one named, and tells it so. It
-// returns what was registered. The user may sign in again at once; disabling
-// (groupstate.DisableUser) is what keeps somebody out, and signs out as well.
-func (r *Registrar) SignOut(ctx context.Context, user uc.UserURI, endpoint uc.EndpointID) ([]groupstate.Binding, error) {
-	cmd := &groupstate.Unbind{User: user, Endpoint: endpoint, Now: r.now(), Reason: groupstate.AttributesChanged}
-	done, err := result[groupstate.UnbindResult](r.cfg.Groups.Propose(ctx, user, cmd))
-	return done.Ended, err
-}
 
 // farewell is a forced sign-out that the endpoint is to be told of.
 type farewell struct {

@@ -111,8 +111,13 @@ func FuzzParseWrongDelta(f *testing.F) {
 	fuzz(f, presdoc.ParseWrongDelta, swap(presdoc.AppendWrongDelta), `<Fault><Faultcode>Client.BadCall.WrongDelta</Faultcode><details><operation index="1" curVersion="3"/></details></Fault>`)
 }
 
+func appendKeyboardActivity(b []byte, types bool) []byte {
+	status := map[bool]string{true: "type", false: "idle"}[types]
+	return append(b, `<KeyboardActivity><status status="`+status+`"/></KeyboardActivity>`...)
+}
+
 func FuzzParseKeyboardActivity(f *testing.F) {
-	fuzz(f, presdoc.ParseKeyboardActivity, swap(presdoc.AppendKeyboardActivity), `<KeyboardActivity><status status="type"/></KeyboardActivity>`)
+	fuzz(f, presdoc.ParseKeyboardActivity, swap(appendKeyboardActivity), `<KeyboardActivity><status status="type"/></KeyboardActivity>`)
 }
 
 func FuzzParseComposing(f *testing.F) {

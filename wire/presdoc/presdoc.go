@@ -50,7 +50,6 @@ const (
 	TypeProvisioning  = "application/vnd-microsoft-roaming-provisioning-v2+xml"
 	TypeFault         = "application/msrtc-fault+xml"
 	TypeSOAP          = "application/SOAP+xml"
-	TypeTyping        = "application/xml"
 	TypeIsComposing   = "application/im-iscomposing+xml"
 )
 

@@ -15,7 +15,7 @@ type Composing struct {
 	ContentType string // of what is written, "" for not given
 }
 
-// ParseKeyboardActivity reads the document of an INFO of TypeTyping: true while
+// ParseKeyboardActivity reads the document of an INFO: true while
 // somebody types.
 func ParseKeyboardActivity(b []byte) (bool, error) {
 	state := ""
@@ -30,14 +30,6 @@ func ParseKeyboardActivity(b []byte) (bool, error) {
 		}
 	})
 	return err == nil && state == "type", err
-}
-
-// AppendKeyboardActivity writes the document.
-func AppendKeyboardActivity(b []byte, types bool) []byte {
-	if types {
-		return append(b, `<KeyboardActivity><status status="type"/></KeyboardActivity>`...)
-	}
-	return append(b, `<KeyboardActivity><status status="idle"/></KeyboardActivity>`...)
 }
 
 // ParseComposing reads an isComposing document of TypeIsComposing. A state other

@@ -121,7 +121,7 @@ func TestParseMultipartRefuses(t *testing.T) {
 
 func TestKeyboardActivity(t *testing.T) {
 	for _, types := range []bool{true, false} {
-		if got, err := presdoc.ParseKeyboardActivity(presdoc.AppendKeyboardActivity(nil, types)); err != nil || got != types {
+		if got, err := presdoc.ParseKeyboardActivity(appendKeyboardActivity(nil, types)); err != nil || got != types {
 			t.Errorf("%v, %v", got, err)
 		}
 	}

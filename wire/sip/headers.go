@@ -80,9 +80,6 @@ func (m *Message) addr(name string) (Addr, error) {
 // Contacts parses every Contact value. "*" is an Addr whose URI is "*".
 func (m *Message) Contacts() ([]Addr, error) { return m.addrs("Contact") }
 
-// Routes parses the Route (or Record-Route, Path) values in order.
-func (m *Message) Routes(name string) ([]Addr, error) { return m.addrs(name) }
-
 func (m *Message) addrs(name string) ([]Addr, error) {
 	var out []Addr
 	for line := range m.All(name) {
