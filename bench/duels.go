@@ -28,6 +28,15 @@ func (r relayResult) of(what string) string {
 		r.messages, what, r.seconds, float64(r.messages)/r.seconds, r.cpu/float64(r.messages)*10000, r.perCPUSeconds, r.p50, r.p99, r.failures)
 }
 
+// ratio is our work per second of processor time over a peer's. A peer that did
+// nothing, or failed more often than not, was no match.
+func ratio(ours, peer relayResult, name string) (float64, error) {
+	if peer.perCPUSeconds == 0 || peer.failures > peer.messages {
+		return 0, fmt.Errorf("%s did not do the job: %v", name, peer.of("done"))
+	}
+	return ours.perCPUSeconds / peer.perCPUSeconds, nil
+}
+
 // relay registers relayConnections users, then lets each of the first half send
 // to its partner in the other half, one message outstanding per pair, and
 // measures the server's processor time between warm-up and end.

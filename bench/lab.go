@@ -77,24 +77,29 @@ const kamailioWorkers = 8
 // kamailio as it comes; what it does with a single TCP worker, which has nobody to
 // hand connections to or to share locks with but can use one processor only, is
 // measured and printed beside it.
-func (l lab) relayDuel(secure bool) (float64, error) {
+func (l lab) relayDuel(secure bool) (float64, []side, error) {
 	one, err := l.relayKamailio(secure, 1)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	fmt.Printf("kamailio, 1 worker:  %v\n", one)
 	usual, err := l.relayKamailio(secure, kamailioWorkers)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	fmt.Printf("kamailio, %d workers: %v\n", kamailioWorkers, usual)
 	ours, err := l.relayTrivet(secure)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	fmt.Printf("trivet:              %v\n", ours)
-	fmt.Printf("against kamailio with 1 worker: %.2f\n", ours.perCPUSeconds/one.perCPUSeconds)
-	return ours.perCPUSeconds / usual.perCPUSeconds, nil
+	against, err := ratio(ours, one, "kamailio with 1 worker")
+	if err != nil {
+		return 0, nil, err
+	}
+	fmt.Printf("against kamailio with 1 worker: %.2f\n", against)
+	against, err = ratio(ours, usual, "kamailio")
+	return against, nil, err
 }
 
 func (l lab) relayKamailio(secure bool, workers int) (relayResult, error) {
@@ -130,10 +135,10 @@ func (l lab) relayTrivet(secure bool) (relayResult, error) {
 
 // idleDuel opens n connections, or as many as this system's limit of open files
 // allows a process.
-func (l lab) idleDuel(n int) (float64, error) {
+func (l lab) idleDuel(n int) (float64, []side, error) {
 	var files syscall.Rlimit
 	if err := syscall.Getrlimit(syscall.RLIMIT_NOFILE, &files); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	if most := int(files.Cur) - spareFiles; n > most {
 		fmt.Printf("the limit of %d open files allows %d connections instead of %d\n", files.Cur, most, n)
@@ -141,12 +146,12 @@ func (l lab) idleDuel(n int) (float64, error) {
 	}
 	s, t, err := l.startTrivet(n, true)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer s.stop()
 	kb, report, err := idle(s, t, n, 30*time.Second)
 	fmt.Println("trivet:", report)
-	return kb, err
+	return kb, nil, err
 }
 
 // startTrivet creates n users in an empty data folder and starts the server.

@@ -13,7 +13,7 @@ import (
 // message under way per pair, the next one when it has arrived. Ours carries the
 // recipient's answer back to the sender as well. The value is against the better of
 // the peers.
-func (l lab) xmppMessages() (float64, error) {
+func (l lab) xmppMessages() (float64, []side, error) {
 	return l.againstXMPP("messages",
 		func(s *server, t target) (relayResult, error) { return xmppRelay(s, t, l.length) },
 		func() (relayResult, error) { return l.relayTrivet(true) })
@@ -21,7 +21,7 @@ func (l lab) xmppMessages() (float64, error) {
 
 // xmppSignIns signs in and leaves, over and over: a whole TLS handshake, the
 // credentials, and being reachable.
-func (l lab) xmppSignIns() (float64, error) {
+func (l lab) xmppSignIns() (float64, []side, error) {
 	const users = 200
 	return l.againstXMPP("sign-ins",
 		func(s *server, t target) (relayResult, error) {
@@ -37,25 +37,33 @@ func (l lab) xmppSignIns() (float64, error) {
 		})
 }
 
-func (l lab) againstXMPP(what string, theirs func(*server, target) (relayResult, error), ours func() (relayResult, error)) (float64, error) {
-	best := 0.0
+func (l lab) againstXMPP(what string, theirs func(*server, target) (relayResult, error), ours func() (relayResult, error)) (float64, []side, error) {
+	var results []relayResult
 	for _, peer := range xmppPeers {
 		t := xmppTarget()
 		s, err := peer.start(l, t.addr, relayConnections)
 		if err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 		r, err := theirs(s, t)
 		s.stop()
 		if err != nil {
-			return 0, fmt.Errorf("%s: %w", peer.name, err)
+			return 0, nil, fmt.Errorf("%s: %w", peer.name, err)
 		}
 		fmt.Printf("%-9s %v\n", peer.name+":", r.of(what))
-		best = math.Max(best, r.perCPUSeconds)
+		results = append(results, r)
 	}
 	r, err := ours()
 	fmt.Printf("%-9s %v\n", "trivet:", r.of(what))
-	return r.perCPUSeconds / best, err
+	worst := math.Inf(1)
+	for i, peer := range xmppPeers {
+		v, err := ratio(r, results[i], peer.name)
+		if err != nil {
+			return 0, nil, err
+		}
+		worst = math.Min(worst, v)
+	}
+	return worst, nil, err
 }
 
 // xmppRelay is relay among XMPP users.

@@ -50,30 +50,34 @@ var (
 )
 
 // presenceDuel measures notifications per second of processor time: ours, which
-// are durable, against kamailio's with its database; the figure in memory is
-// printed beside it.
-func (l lab) presenceDuel(f fanOut) (float64, error) {
+// are durable, against kamailio's with its database, and beside it against
+// kamailio's in memory.
+func (l lab) presenceDuel(f fanOut) (float64, []side, error) {
 	peers := map[string]relayResult{}
 	for _, k := range []keeping{keptInDatabase, keptInMemory} {
 		r, err := l.presenceKamailio(f, k)
 		if err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 		peers[k.name] = r
 		fmt.Printf("kamailio %s: %v\n", k.name, r.of("notifications"))
 	}
 	s, t, err := l.startTrivet(f.users(), false)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer s.stop()
 	ours, err := fan(s, t, f, l.length)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	fmt.Printf("trivet, durable: %v\n", ours.of("notifications"))
-	fmt.Printf("against kamailio in memory: %.2f goal >=1\n", ours.perCPUSeconds/peers[keptInMemory.name].perCPUSeconds)
-	return ours.perCPUSeconds / peers[keptInDatabase.name].perCPUSeconds, nil
+	durable, err := ratio(ours, peers[keptInDatabase.name], "kamailio with its database")
+	if err != nil {
+		return 0, nil, err
+	}
+	memory, err := ratio(ours, peers[keptInMemory.name], "kamailio in memory")
+	return durable, []side{{"times kamailio in memory", memory, atLeast(1)}}, err
 }
 
 func (l lab) presenceKamailio(f fanOut, k keeping) (relayResult, error) {

@@ -33,10 +33,10 @@ const registrationUsers = 200
 // registrationDuel measures refreshes of registrations per second of processor
 // time, the database's included. Ours are in the routing group's log, on disk,
 // before the client hears 200.
-func (l lab) registrationDuel() (float64, error) {
+func (l lab) registrationDuel() (float64, []side, error) {
 	db, err := l.startPostgres(kamailioTables+"standard-create.sql", kamailioTables+"usrloc-create.sql")
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	job := kamailioRegistrar
 	job.modules = strings.ReplaceAll(job.modules, "%DB%", db.url)
@@ -45,23 +45,27 @@ func (l lab) registrationDuel() (float64, error) {
 	s, err := kamailio{job: job, dir: l.dir, addr: t.addr, workers: kamailioWorkers}.start()
 	if err != nil {
 		db.stop()
-		return 0, err
+		return 0, nil, err
 	}
 	s.with = db.server
 	theirs, err := refreshes(s, t, l.length)
 	s.stop()
 	if err != nil {
-		return 0, fmt.Errorf("kamailio: %w", err)
+		return 0, nil, fmt.Errorf("kamailio: %w", err)
 	}
 	fmt.Printf("kamailio, written through: %v\n", theirs.of("registrations"))
 	s, t, err = l.startTrivet(registrationUsers, false)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer s.stop()
 	ours, err := refreshes(s, t, l.length)
 	fmt.Printf("trivet, durable:           %v\n", ours.of("registrations"))
-	return ours.perCPUSeconds / theirs.perCPUSeconds, err
+	if err != nil {
+		return 0, nil, err
+	}
+	v, err := ratio(ours, theirs, "kamailio")
+	return v, nil, err
 }
 
 // refreshes registers everybody, who then refresh as fast as they are answered.

@@ -24,7 +24,7 @@ const (
 // storm is one shape of it.
 type storm struct {
 	cache tls.ClientSessionCache // nil: whole TLS handshakes
-	rates []float64              // offered sign-ins per second, from easy to too much
+	goal  float64                // sign-ins per second, the first that are offered
 }
 
 // surge is what one storm came to.
@@ -40,38 +40,49 @@ func (x surge) String() string {
 		x.offered, x.goodput, x.ready.P50, x.ready.P99, x.im.Count, x.im.P99, x.failed, x.use.ServerRamp, x.use.OwnRamp)
 }
 
-// stormDuel finds the most sign-ins per second that are served, then offers five
-// times as many. The value is the peak.
-func (l lab) stormDuel(st storm) (float64, error) {
+// steeper is how much more is offered each time, until not nearly all is served.
+const steeper = 1.5
+
+// stormDuel offers more and more sign-ins per second until it is too much, then
+// five times what was served at best. The value is that best.
+func (l lab) stormDuel(st storm) (float64, []side, error) {
 	s, t, err := l.startTrivet(stormEndpoints, true)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	defer s.stop()
 	fmt.Println("filling the contact lists")
 	if _, err := l.surge(t, st, 100, true); err != nil {
-		return 0, err
+		return 0, nil, err
 	}
-	peak := 0.0
-	for _, rate := range st.rates {
+	var im, peak float64
+	for rate := st.goal; ; rate *= steeper {
 		x, err := l.surge(t, st, rate, false)
 		if err != nil {
-			return 0, err
+			return 0, nil, err
 		}
 		fmt.Println(x)
+		if rate == st.goal {
+			im = x.im.P99
+		}
 		peak = math.Max(peak, x.goodput)
+		if x.goodput < 0.85*rate {
+			break
+		}
 	}
 	over, err := l.surge(t, st, 5*peak, false)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	fmt.Println(over)
-	fmt.Printf("goodput at five times the peak: %.0f %% of it, goal >=80 %%\n", over.goodput/peak*100)
-	return peak, nil
+	return peak, []side{
+		{fmt.Sprintf("p99 of IM in ms at %.0f sign-ins per second", st.goal), im, atMost(200)},
+		{"per cent of the peak at five times as much", over.goodput / peak * 100, atLeast(80)},
+	}, nil
 }
 
 // after is how long a storm is watched when the last one has been sent in.
-const after = 45 * time.Second
+const after = 25 * time.Second
 
 // surge has everybody sign in at so many per second.
 func (l lab) surge(t target, st storm, rate float64, fill bool) (surge, error) {
