@@ -10,7 +10,7 @@ const maxDN = 4096
 
 // DNKey brings a distinguished name (RFC 4514) to a form in which names of the
 // same entry are equal: case, spaces around separators and the way of escaping do
-// not count. "" for what is no name or longer than 4096 bytes.
+// not count. "" for what is no name or longer than 4096 bytes, in this form too.
 func DNKey(dn string) string {
 	if len(dn) > maxDN {
 		return ""
@@ -36,7 +36,10 @@ func DNKey(dn string) string {
 			}
 			b.WriteByte(c)
 		}
-		if sep == 0 {
+		switch {
+		case b.Len() > maxDN:
+			return ""
+		case sep == 0:
 			return b.String()
 		}
 		b.WriteByte(sep)
