@@ -27,11 +27,14 @@ type output struct {
 	Body      string
 }
 
-// places says where the computed states show, sorted as publications are.
-var places = [...]struct {
+// place is where a computed state shows.
+type place struct {
 	container, instance uint32
 	of                  func(*derived) *output
-}{
+}
+
+// places are those of all computed states, sorted as publications are.
+var places = [...]place{
 	{aggregate.ForAll, AggregateInstance, (*derived).forAll},
 	{aggregate.ForAll, AggregateMachineInstance, (*derived).forMachine},
 	{aggregate.ForWorkgroup, AggregateInstance, (*derived).forWorkgroup},
@@ -49,13 +52,18 @@ func (d *derived) forMachine() *output   { return &d.machine }
 // append appends the computed states as publications.
 func (d *derived) append(to []Publication) []Publication {
 	for _, p := range places {
-		o := p.of(d)
-		to = append(to, Publication{
-			PublicationKey: PublicationKey{stateCategory, p.container, p.instance},
-			Version:        o.Version, ExpireType: UserBound, Published: o.Published, Body: o.Body,
-		})
+		to = append(to, d.at(p))
 	}
 	return to
+}
+
+// at is the computed state that shows at a place.
+func (d *derived) at(p place) Publication {
+	o := p.of(d)
+	return Publication{
+		PublicationKey: PublicationKey{stateCategory, p.container, p.instance},
+		Version:        o.Version, ExpireType: UserBound, Published: o.Published, Body: o.Body,
+	}
 }
 
 // computed reports whether only the server may publish the key.

@@ -320,6 +320,18 @@ func compareVersions(t *rapid.T, cmd Command, before, after map[string]uint32) {
 	}
 }
 
+// onePlaceAfterTheOther reads all publications by category and container.
+func onePlaceAfterTheOther(u *User) (all []Publication) {
+	var last PublicationKey
+	for i, p := range u.Publications() {
+		if i == 0 || p.Category != last.Category || p.Container != last.Container {
+			all = slices.AppendSeq(all, u.Published(p.Category, p.Container))
+		}
+		last = p.PublicationKey
+	}
+	return all
+}
+
 // consistent checks what must hold at any time.
 func consistent(t *rapid.T, s *State) {
 	earliest := int64(math.MaxInt64)
@@ -334,6 +346,9 @@ func consistent(t *rapid.T, s *State) {
 			if p.ExpireType == EndpointBound && u.Binding(p.Endpoint) == nil {
 				t.Fatalf("%s has a publication of endpoint %s, which is gone", u.URI(), p.Endpoint)
 			}
+		}
+		if want, got := u.Publications(), onePlaceAfterTheOther(u); !slices.Equal(got, want) {
+			t.Fatalf("%s published %v, by places %v", u.URI(), want, got)
 		}
 		for _, c := range u.Contacts().Contacts {
 			if c.Groups == 0 || c.Groups&^u.Contacts().have() != 0 {

@@ -2,6 +2,7 @@ package groupstate
 
 import (
 	"cmp"
+	"iter"
 	"slices"
 	"strconv"
 
@@ -216,6 +217,48 @@ func (u *User) Publications(names ...string) []Publication {
 		slices.SortFunc(all, func(a, b Publication) int { return a.compare(b.PublicationKey) })
 	}
 	return all
+}
+
+// Published yields what Publications has of one category in one container, by
+// instance. It costs as much as it yields.
+func (u *User) Published(category string, container uint32) iter.Seq[Publication] {
+	return func(yield func(Publication) bool) {
+		list := u.published(category, container)
+		if category == stateCategory && u.derived != nil {
+			for _, p := range places {
+				if p.container != container {
+					continue
+				}
+				for ; len(list) > 0 && list[0].Instance < p.instance; list = list[1:] {
+					if !yield(*list[0]) {
+						return
+					}
+				}
+				if !yield(u.derived.at(p)) {
+					return
+				}
+			}
+		}
+		for _, q := range list {
+			if !yield(*q) {
+				return
+			}
+		}
+	}
+}
+
+// published is the part of the list that has a category in a container.
+func (u *User) published(category string, container uint32) []*Publication {
+	if u.presence == nil {
+		return nil
+	}
+	_, from := u.find(PublicationKey{Category: category, Container: container})
+	list := u.presence.list[from:]
+	n := slices.IndexFunc(list, func(p *Publication) bool { return p.Category != category || p.Container != container })
+	if n >= 0 {
+		list = list[:n]
+	}
+	return list
 }
 
 func (u *User) find(key PublicationKey) (*Publication, int) {

@@ -16,15 +16,15 @@ import (
 // printer renders one user for any number of watchers. What it has printed for one
 // container, format and list of categories serves every watcher of that kind.
 type printer struct {
-	user         uc.UserURI
-	publications []groupstate.Publication
-	grants       []access.Grant
-	contacts     *groupstate.ContactList // in privacy mode only
-	card         Card
-	known        bool
-	change       *change // what is told of, nil: everything
-	hash         maphash.Hash
-	done         map[printKey]printed
+	user     uc.UserURI
+	view     *groupstate.User // nil: no state
+	grants   []access.Grant
+	contacts *groupstate.ContactList // in privacy mode only
+	card     Card
+	known    bool
+	change   *change // what is told of, nil: everything
+	hash     maphash.Hash
+	done     map[printKey]printed
 }
 
 type printKey struct {
@@ -42,13 +42,13 @@ type printed struct {
 // printer makes the printer of a user as of one instant, nil when there is no state
 // of it, for the watchers of a change (nil: for those who need everything).
 func (s *Service) printer(user uc.UserURI, u *groupstate.User, c *change) *printer {
-	p := &printer{user: user, change: c, done: map[printKey]printed{}}
+	p := &printer{user: user, view: u, change: c, done: map[printKey]printed{}}
 	p.hash.SetSeed(s.index.seed)
 	p.card, p.known = s.cfg.Directory.Person(user)
 	if u == nil {
 		return p
 	}
-	p.publications, p.grants = u.Publications(), u.Grants()
+	p.grants = u.Grants()
 	if s.cfg.Policies.Privacy().EnablePrivacyMode {
 		p.contacts = u.Contacts()
 	}
@@ -130,10 +130,11 @@ func (p *printer) categories(container int, names []string) []byte {
 }
 
 func (p *printer) published(container int, name string) (list []presdoc.Category) {
-	for i := range p.publications {
-		if b := &p.publications[i]; b.Category == name && int(b.Container) == container {
-			list = append(list, category(b))
-		}
+	if p.view == nil {
+		return nil
+	}
+	for b := range p.view.Published(name, uint32(container)) {
+		list = append(list, category(&b))
 	}
 	return list
 }
@@ -151,10 +152,11 @@ func (p *printer) state(container int) []presdoc.Category {
 	if !access.Shows(container, "state") {
 		return nil
 	}
-	for i := range p.publications {
-		b := &p.publications[i]
-		if b.Category == "state" && int(b.Container) == container && b.Instance == groupstate.AggregateInstance {
-			return []presdoc.Category{category(b)}
+	if p.view != nil {
+		for b := range p.view.Published("state", uint32(container)) {
+			if b.Instance == groupstate.AggregateInstance {
+				return []presdoc.Category{category(&b)}
+			}
 		}
 	}
 	return offlineState()
