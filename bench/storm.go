@@ -117,16 +117,16 @@ func (l lab) surge(t target, st storm, rate float64, fill bool) (surge, error) {
 	return x, nil
 }
 
-// goodput is how many endpoints per second came through, up to the second in which
-// nearly all had.
+// goodput is how many endpoints per second came through wholly, with all their
+// subscriptions answered, up to the second in which nearly all had.
 func goodput(samples []load.Sample) float64 {
 	for _, s := range samples {
-		if s.SignedIn >= stormEndpoints*95/100 {
-			return float64(s.SignedIn) / s.Second
+		if s.Ready >= stormEndpoints*95/100 {
+			return float64(s.Ready) / s.Second
 		}
 	}
 	if n := len(samples); n > 0 {
-		return float64(samples[n-1].SignedIn) / samples[n-1].Second
+		return float64(samples[n-1].Ready) / samples[n-1].Second
 	}
 	return 0
 }

@@ -21,6 +21,7 @@ import (
 type Sample struct {
 	Second      float64 // since the beginning
 	SignedIn    int64
+	Ready       int64 // endpoints that were wholly signed in so far, each time counted
 	Requests    int64 // sent so far
 	Notified    int64 // notifications received so far
 	OwnCPU      float64
@@ -82,7 +83,7 @@ func (o *observer) work(ctx context.Context) {
 
 func (o *observer) sample(n int) Sample {
 	r := o.run
-	s := Sample{Second: r.now().Seconds(), SignedIn: r.count.signedIn.Load(), Requests: r.count.requests.Load(), Notified: r.count.notified.Load()}
+	s := Sample{Second: r.now().Seconds(), SignedIn: r.count.signedIn.Load(), Ready: r.tally[Ready].answered.Load(), Requests: r.count.requests.Load(), Notified: r.count.notified.Load()}
 	s.OwnCPU = ownCPU()
 	s.OwnRSS = rss("self")
 	if o.server != nil {
