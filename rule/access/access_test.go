@@ -198,3 +198,24 @@ func TestPlaceDoesNotDependOnOrderAndBlockHolds(t *testing.T) {
 		}
 	})
 }
+
+func FuzzParseMember(f *testing.F) {
+	f.Add("user", "sip:Alice@contoso.test")
+	f.Add("domain", "Contoso.test ")
+	f.Add("everyone", "")
+	f.Fuzz(func(t *testing.T, kind, value string) {
+		m, err := access.ParseMember(kind, value)
+		if err != nil {
+			if !fault.Is(err, fault.Invalid) {
+				t.Errorf("%q %q: %v", kind, value, err)
+			}
+			return
+		}
+		if typ, err := access.ParseMemberType(m.Type.String()); err != nil || typ != m.Type {
+			t.Errorf("the type %v is read as %v, %v", m.Type, typ, err)
+		}
+		if again, err := access.ParseMember(m.Type.String(), m.Value); err != nil || again != m {
+			t.Errorf("%+v is read again as %+v, %v", m, again, err)
+		}
+	})
+}

@@ -1,6 +1,11 @@
 package directory_test
 
 import (
+	"bytes"
+	"image"
+	"image/jpeg"
+	"image/png"
+	"io"
 	"strings"
 	"testing"
 
@@ -137,6 +142,30 @@ func FuzzParseFilter(f *testing.F) {
 			flt.Fits(alice())
 		} else if !fault.Is(err, fault.Invalid) {
 			t.Errorf("%q: %v", s, err)
+		}
+	})
+}
+
+func FuzzReadPhoto(f *testing.F) {
+	picture := image.NewGray(image.Rect(0, 0, 3, 2))
+	for _, encode := range []func(io.Writer) error{
+		func(w io.Writer) error { return png.Encode(w, picture) },
+		func(w io.Writer) error { return jpeg.Encode(w, picture, nil) },
+	} {
+		var b bytes.Buffer
+		if err := encode(&b); err != nil {
+			f.Fatal(err)
+		}
+		f.Add(b.Bytes())
+	}
+	f.Fuzz(func(t *testing.T, b []byte) {
+		p, err := directory.ReadPhoto(b)
+		if err != nil {
+			if !fault.Is(err, fault.Invalid) {
+				t.Errorf("%v", err)
+			}
+		} else if !bytes.Equal(p.Data, b) || len(p.Hash) != 40 || p.Type != "image/png" && p.Type != "image/jpeg" {
+			t.Errorf("%s %s", p.Type, p.Hash)
 		}
 	})
 }

@@ -256,3 +256,24 @@ func TestToldToClients(t *testing.T) {
 		t.Error("what is not set was told")
 	}
 }
+
+func FuzzParseIdentity(f *testing.F) {
+	f.Add("global")
+	f.Add(" site: Main ")
+	f.Add("Tag:Sales")
+	f.Add("Sales")
+	f.Fuzz(func(t *testing.T, s string) {
+		for _, k := range policy.Kinds() {
+			id, err := k.ParseIdentity(s)
+			if err != nil {
+				if !fault.Is(err, fault.Invalid) {
+					t.Errorf("%q: %v", s, err)
+				}
+				continue
+			}
+			if again, err := k.ParseIdentity(id.String()); err != nil || again != id {
+				t.Errorf("%s %q: %+v, then %+v, %v", k.Noun, s, id, again, err)
+			}
+		}
+	})
+}

@@ -163,3 +163,17 @@ func FuzzRead(f *testing.F) {
 		}
 	})
 }
+
+func FuzzParseName(f *testing.F) {
+	f.Add("F-1a2b.lsabs")
+	f.Add("D-0001-FFFF.LSABS")
+	f.Fuzz(func(t *testing.T, s string) {
+		n, err := absfile.ParseName(s)
+		if err != nil {
+			return
+		}
+		if !strings.EqualFold(n.String(), s) {
+			t.Errorf("%q is read as %s", s, n)
+		}
+	})
+}

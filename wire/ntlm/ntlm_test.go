@@ -202,6 +202,11 @@ func FuzzParseChallenge(f *testing.F) {
 	f.Add(unhex(f, vecChallenge))
 	f.Add(challenge(SIPFlags, 1))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if c, err := ParseChallenge(b); err == nil {
+			if again, err := ParseChallenge(c.Append(nil)); err != nil || again.Name != c.Name || again.Nonce != c.Nonce || again.Target != c.Target {
+				t.Errorf("%+v is read again as %+v, %v", c, again, err)
+			}
+		}
 		if msg, _, err := client("alice", "", "secret").Respond(b); err == nil {
 			if a, err := ParseAuthenticate(msg); err == nil {
 				if _, err := a.Verify(b, NewHash("secret")); err != nil {
