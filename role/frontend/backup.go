@@ -50,6 +50,7 @@ type folder struct {
 	host  *replica.Host
 	still func(func() error) error // holds the authority's files still
 	clock clock.Clock
+	held  time.Duration // how long changes had to wait
 }
 
 func (f *folder) path(name string) string { return filepath.Join(f.set.Data, name) }
@@ -122,12 +123,14 @@ func (f *folder) instant(ctx context.Context, during func() error) (err error) {
 		}
 	}()
 	names, err := f.hold(ctx, &held)
+	begin := f.clock.Now()
 	if err == nil {
 		err = f.still(during)
 	}
 	if err = errors.Join(err, release()); err != nil {
 		return err
 	}
+	f.held = f.clock.Now().Sub(begin)
 	for i, p := range held {
 		if err := p.Copy(ctx, f.copy(names[i])); err != nil {
 			return err

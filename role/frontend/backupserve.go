@@ -56,7 +56,7 @@ func (s *server) serveBackup(ctx context.Context, w http.ResponseWriter) {
 		s.log.Error("a backup ended before it was whole", "err", err)
 		panic(http.ErrAbortHandler) // whoever reads it must not take it for whole
 	}
-	s.log.Info("a backup was made", "of", m.Made, "bytes", m.Bytes(), "took", s.clock.Now().Sub(begin))
+	s.log.Info("a backup was made", "of", m.Made, "bytes", m.Bytes(), "took", s.clock.Now().Sub(begin), "held", f.held)
 }
 
 // patient is an answer that may take as long as it likes, if only it moves.
