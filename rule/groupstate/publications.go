@@ -265,7 +265,7 @@ func (u *User) find(key PublicationKey) (*Publication, int) {
 	if u.presence == nil {
 		return nil, 0
 	}
-	i, ok := slices.BinarySearchFunc(u.presence.list, key, func(p *Publication, k PublicationKey) int { return p.compare(k) })
+	i, ok := u.presence.at(key)
 	if !ok {
 		return nil, i
 	}

@@ -139,33 +139,12 @@ func (x *Publish) store(t *turn, u *User, inputs []*aggregate.Input) (*presence,
 	}
 	var bodies words
 	for i := range x.Items {
-		it := &x.Items[i]
-		at, found := slices.BinarySearchFunc(next.list, it.PublicationKey, func(p *Publication, k PublicationKey) int { return p.compare(k) })
-		version := uint32(0)
-		if found {
-			version = next.list[at].Version
-			next.bytes -= len(next.list[at].Body)
-		}
-		if it.Remove {
-			if found {
-				next.list = slices.Delete(next.list, at, at+1)
-			}
-			continue
-		}
-		p := &Publication{PublicationKey: it.PublicationKey, Version: version + 1, ExpireType: it.ExpireType,
-			Published: x.Now, Endpoint: x.Endpoint, Body: bodies.one(it.Body), input: inputs[i]}
-		p.Category = t.words.one(it.Category)
-		if b := u.Binding(x.Endpoint); b != nil {
-			p.Endpoint = b.Endpoint // share the text
-		}
-		if it.ExpireType == TimeBound {
-			p.Expires = x.Now + it.Lifetime
-		}
-		next.bytes += len(p.Body)
-		if found {
-			next.list[at] = p
+		if it := &x.Items[i]; it.Remove {
+			next.drop(it.PublicationKey)
 		} else {
-			next.list = slices.Insert(next.list, at, p)
+			p := x.publication(t, u, it)
+			p.Body, p.input = bodies.one(it.Body), inputs[i]
+			next.put(p)
 		}
 	}
 	if len(next.list) > MaxPublications || next.bytes > MaxPublicationBytes {
@@ -173,4 +152,43 @@ func (x *Publish) store(t *turn, u *User, inputs []*aggregate.Input) (*presence,
 	}
 	next.list = slices.Clip(next.list)
 	return next, nil
+}
+
+// publication makes the publication of an item, without version and body.
+func (x *Publish) publication(t *turn, u *User, it *PublishItem) *Publication {
+	p := &Publication{PublicationKey: it.PublicationKey, ExpireType: it.ExpireType, Published: x.Now, Endpoint: x.Endpoint}
+	p.Category = t.words.one(it.Category)
+	if b := u.Binding(x.Endpoint); b != nil {
+		p.Endpoint = b.Endpoint // share the text
+	}
+	if it.ExpireType == TimeBound {
+		p.Expires = x.Now + it.Lifetime
+	}
+	return p
+}
+
+// at is where the publication of a key is in the list, or belongs.
+func (p *presence) at(k PublicationKey) (int, bool) {
+	return slices.BinarySearchFunc(p.list, k, func(p *Publication, k PublicationKey) int { return p.compare(k) })
+}
+
+func (p *presence) drop(k PublicationKey) {
+	if i, found := p.at(k); found {
+		p.bytes -= len(p.list[i].Body)
+		p.list = slices.Delete(p.list, i, i+1)
+	}
+}
+
+// put adds a publication, or the next version of one.
+func (p *presence) put(b *Publication) {
+	b.Version = 1
+	p.bytes += len(b.Body)
+	i, found := p.at(b.PublicationKey)
+	if !found {
+		p.list = slices.Insert(p.list, i, b)
+		return
+	}
+	b.Version += p.list[i].Version
+	p.bytes -= len(p.list[i].Body)
+	p.list[i] = b
 }
