@@ -23,7 +23,7 @@ type printer struct {
 	card     Card
 	known    bool
 	change   *change // what is told of, nil: everything
-	hash     maphash.Hash
+	seed     maphash.Seed
 	done     map[printKey]printed
 }
 
@@ -42,8 +42,7 @@ type printed struct {
 // printer makes the printer of a user as of one instant, nil when there is no state
 // of it, for the watchers of a change (nil: for those who need everything).
 func (s *Service) printer(user uc.UserURI, u *groupstate.User, c *change) *printer {
-	p := &printer{user: user, view: u, change: c, done: map[printKey]printed{}}
-	p.hash.SetSeed(s.index.seed)
+	p := &printer{user: user, view: u, change: c, seed: s.index.seed}
 	p.card, p.known = s.cfg.Directory.Person(user)
 	if u == nil {
 		return p
@@ -76,17 +75,23 @@ func (p *printer) forWatcher(watcher uc.UserURI, sub *groupstate.Subscription) (
 	if sub.Format == groupstate.LyncSingle {
 		k.format = groupstate.LyncBatch // the same document
 	}
-	p.hash.Reset()
 	for _, name := range sub.Categories {
-		p.hash.WriteString(name)
-		p.hash.WriteByte(0)
+		k.categories = k.categories*31 + maphash.String(p.seed, name)
 	}
-	k.categories = p.hash.Sum64()
 	d, ok := p.done[k]
 	if !ok {
+		if p.done == nil {
+			p.done = map[printKey]printed{}
+		}
 		d = p.print(k.container, sub)
 		p.done[k] = d
 	}
+	return d.contentType, d.body
+}
+
+// forOne is forWatcher of a printer that has no other watchers.
+func (p *printer) forOne(watcher uc.UserURI, sub *groupstate.Subscription) (contentType string, body []byte) {
+	d := p.print(p.container(watcher), sub)
 	return d.contentType, d.body
 }
 
@@ -97,7 +102,7 @@ func (p *printer) print(container int, sub *groupstate.Subscription) printed {
 		}
 		return printed{pidf.Type, p.pidf(container)}
 	}
-	var names []string
+	names := make([]string, 0, len(sub.Categories))
 	for _, name := range sub.Categories {
 		if p.tells(container, name) {
 			names = append(names, name)
@@ -115,23 +120,24 @@ func (p *printer) tells(container int, category string) bool {
 
 // categories prints the categories document for a container.
 func (p *printer) categories(container int, names []string) []byte {
-	doc := presdoc.Categories{URI: string(p.user), Names: names}
+	doc := presdoc.Categories{URI: string(p.user), Names: names, List: make([]presdoc.Category, 0, 2*len(names))}
 	for _, name := range names {
 		switch {
 		case name == "state":
-			doc.List = append(doc.List, p.state(container)...)
+			doc.List = p.state(doc.List, container)
 		case name == "contactCard":
-			doc.List = append(doc.List, p.contactCard(container)...)
+			doc.List = p.contactCard(doc.List, container)
 		case access.Shows(container, name):
-			doc.List = append(doc.List, p.published(container, name)...)
+			doc.List = p.published(doc.List, container, name)
 		}
 	}
 	return doc.Append(nil)
 }
 
-func (p *printer) published(container int, name string) (list []presdoc.Category) {
+// published appends what the user published of a category.
+func (p *printer) published(list []presdoc.Category, container int, name string) []presdoc.Category {
 	if p.view == nil {
-		return nil
+		return list
 	}
 	for b := range p.view.Published(name, uint32(container)) {
 		list = append(list, category(&b))
@@ -143,41 +149,41 @@ func category(b *groupstate.Publication) presdoc.Category {
 	return presdoc.Category{Name: b.Category, Instance: b.Instance, Container: b.Container, Version: b.Version, PublishTime: b.Published, Body: b.Body}
 }
 
-// state is the aggregate that members of the container see: offline for those who
-// are blocked and for people who never signed in, nothing for strangers.
-func (p *printer) state(container int) []presdoc.Category {
+// state appends the aggregate that members of the container see: offline for those
+// who are blocked and for people who never signed in, nothing for strangers.
+func (p *printer) state(list []presdoc.Category, container int) []presdoc.Category {
 	if access.LooksOffline(container) {
-		return offlineState()
+		return append(list, offlineState())
 	}
 	if !access.Shows(container, "state") {
-		return nil
+		return list
 	}
 	if p.view != nil {
 		for b := range p.view.Published("state", uint32(container)) {
 			if b.Instance == groupstate.AggregateInstance {
-				return []presdoc.Category{category(&b)}
+				return append(list, category(&b))
 			}
 		}
 	}
-	return offlineState()
+	return append(list, offlineState())
 }
 
-func offlineState() []presdoc.Category {
+func offlineState() presdoc.Category {
 	body := aggregate.Compute(nil, 0, aggregate.ForAll).AppendState(nil)
-	return []presdoc.Category{{Name: "state", Instance: groupstate.AggregateInstance, Version: 1, Body: string(body)}}
+	return presdoc.Category{Name: "state", Instance: groupstate.AggregateInstance, Version: 1, Body: string(body)}
 }
 
 // pidf prints the state for standard clients.
 func (p *printer) pidf(container int) []byte {
 	out := pidf.Presence{Entity: string(p.user), Availability: 18500}
-	if states := p.state(container); len(states) > 0 {
+	if states := p.state(nil, container); len(states) > 0 {
 		if in, err := aggregate.ParseState([]byte(states[0].Body)); err == nil {
 			out.Availability, out.Token, out.LastActive, out.Time = in.Availability, in.Activity.Token, in.LastActive, states[0].PublishTime
 		}
 	}
 	if access.Shows(container, "note") {
 		newest := int64(-1)
-		for _, n := range p.published(container, "note") {
+		for _, n := range p.published(nil, container, "note") {
 			if n.PublishTime > newest {
 				newest, out.Note = n.PublishTime, noteText(n.Body)
 			}
@@ -207,15 +213,17 @@ func noteText(body string) string {
 // nsCard is the namespace of contact cards, [MS-PRES] 2.2.2.
 const nsCard = "http://schemas.microsoft.com/2006/09/sip/contactcard"
 
-// contactCard is what the directory says, cut to what the container may see (name
+// contactCard appends what the directory says, cut to what the container may see (name
 // and e-mail are for everybody), behind what the user published.
-func (p *printer) contactCard(container int) []presdoc.Category {
-	list := p.published(container, "contactCard")
+func (p *printer) contactCard(list []presdoc.Category, container int) []presdoc.Category {
+	before := len(list)
+	list = p.published(list, container, "contactCard")
 	if !p.known {
 		return list
 	}
 	c := &p.card
-	b := append([]byte(nil), `<contactCard xmlns="`+nsCard+`"><identity><name>`...)
+	var room [1024]byte
+	b := append(room[:0], `<contactCard xmlns="`+nsCard+`"><identity><name>`...)
 	b = element(b, "displayName", c.DisplayName)
 	b = element(b, "firstName", c.FirstName)
 	b = element(b, "lastName", c.LastName)
@@ -237,7 +245,7 @@ func (p *printer) contactCard(container int) []presdoc.Category {
 	}
 	b = append(b, "</contactCard>"...)
 	instance := uint32(0)
-	for _, own := range list {
+	for _, own := range list[before:] {
 		instance = max(instance, own.Instance+1)
 	}
 	return append(list, presdoc.Category{Name: "contactCard", Instance: instance, Version: 1, Body: string(b)})

@@ -222,13 +222,13 @@ func (s *Service) document(ctx context.Context, watcher uc.UserURI, sub *groupst
 		return "", nil, err
 	}
 	if len(w.targets) == 1 && len(w.others) == 0 {
-		contentType, body = s.printer(w.targets[0], views[w.targets[0]], nil).forWatcher(watcher, sub)
+		contentType, body = s.printer(w.targets[0], views[w.targets[0]], nil).forOne(watcher, sub)
 		return contentType, body, nil
 	}
-	list := presdoc.List{URI: string(watcher), Full: true}
+	list := presdoc.List{URI: string(watcher), Full: true, Resources: make([]presdoc.Resource, 0, len(w.targets)+len(w.others))}
 	parts := make([]presdoc.Part, 1, len(w.targets)+1)
 	for _, t := range w.targets {
-		kind, body := s.printer(t, views[t], nil).forWatcher(watcher, sub)
+		kind, body := s.printer(t, views[t], nil).forOne(watcher, sub)
 		if body == nil {
 			continue
 		}

@@ -33,6 +33,7 @@ type Categories struct {
 func (c Categories) Append(b []byte) []byte { return c.append(b, false) }
 
 func (c Categories) append(b []byte, own bool) []byte {
+	b = slices.Grow(b, c.size())
 	b = append(b, `<categories xmlns="`+nsCategories+`"`...)
 	b = append(xmlpull.AppendAttr(b, "uri", withScheme(c.URI)), '>')
 	for i := range c.List {
@@ -44,6 +45,16 @@ func (c Categories) append(b []byte, own bool) []byte {
 		}
 	}
 	return append(b, "</categories>"...)
+}
+
+// size is how long the document is, about.
+func (c Categories) size() int {
+	const tag = 192 // of a category with its attributes
+	n := tag + len(c.URI) + len(c.Names)*32
+	for i := range c.List {
+		n += tag + len(c.List[i].Body)
+	}
+	return n
 }
 
 func (c *Category) append(b []byte, own bool) []byte {

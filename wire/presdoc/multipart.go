@@ -2,6 +2,7 @@ package presdoc
 
 import (
 	"bytes"
+	"slices"
 	"strings"
 
 	"trivet/fault"
@@ -46,6 +47,7 @@ func (m Multipart) Type() string {
 // Append writes the body. Every part ends with one line break more than MIME asks
 // for: the MIME reader of libpurple drops the last two bytes of a part.
 func (m Multipart) Append(b []byte) []byte {
+	b = slices.Grow(b, m.size())
 	for _, p := range m.parts {
 		b = append(append(append(b, "--"...), m.boundary...), "\r\nContent-Type: "...)
 		b = append(append(b, p.Type...), "\r\nContent-Transfer-Encoding: binary\r\n"...)
@@ -55,6 +57,16 @@ func (m Multipart) Append(b []byte) []byte {
 		b = append(append(append(b, "\r\n"...), p.Body...), "\r\n\r\n"...)
 	}
 	return append(append(append(b, "--"...), m.boundary...), "--\r\n"...)
+}
+
+// size is how long the body is at most.
+func (m Multipart) size() int {
+	const lines = len("--\r\nContent-Type: \r\nContent-Transfer-Encoding: binary\r\nContent-ID: <>\r\n\r\n\r\n\r\n")
+	n := len("----\r\n") + len(m.boundary)
+	for _, p := range m.parts {
+		n += lines + len(m.boundary) + len(p.Type) + len(p.CID) + len(p.Body)
+	}
+	return n
 }
 
 // ParseMultipart splits a multipart body by the boundary of its Content-Type. The
