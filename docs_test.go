@@ -66,3 +66,46 @@ func TestLinks(t *testing.T) {
 		t.Fatal(err)
 	}
 }
+
+// TestLimitsPage holds docs/limits.md to the settings and the constants: names and
+// values.
+func TestLimitsPage(t *testing.T) {
+	page, err := os.ReadFile("docs/limits.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	settings, err := os.ReadFile("docs/configuration.md") // which a test holds to the program
+	if err != nil {
+		t.Fatal(err)
+	}
+	rows := regexp.MustCompile("(?m)^\\| [^|]+ \\| `([^`]+)` \\| `([^`]+)` \\|").FindAllStringSubmatch(string(page), -1)
+	if len(rows) < 30 {
+		t.Fatalf("docs/limits.md has only %d rows with a value", len(rows))
+	}
+	for _, row := range rows {
+		name, value := row[1], row[2]
+		if strings.HasPrefix(name, "limits.") {
+			if !regexp.MustCompile("(?m)^\\| `" + regexp.QuoteMeta(name) + "` \\|[^|]*\\| `" + regexp.QuoteMeta(value) + "` \\|").Match(settings) {
+				t.Errorf("docs/limits.md: the setting %s has not the default %s", name, value)
+			}
+			continue
+		}
+		folder, constant, _ := strings.Cut(name, ".")
+		files, err := filepath.Glob(folder + "/*.go")
+		if err != nil {
+			t.Fatal(err)
+		}
+		says := regexp.MustCompile(`(\b` + constant + `\s*=\s*|&c\.` + constant + `, )` + regexp.QuoteMeta(value) + `(\)|\s)`)
+		found := false
+		for _, f := range files {
+			text, err := os.ReadFile(f)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found = found || says.Match(text)
+		}
+		if !found {
+			t.Errorf("docs/limits.md: %s is not %s", name, value)
+		}
+	}
+}
