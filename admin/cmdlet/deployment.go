@@ -45,6 +45,9 @@ type BookFiles struct {
 	Contacts int
 	Bytes    int64
 	Deltas   int // how many delta files lead to it
+	// Warnings are sentences about what was left out: rules for telephone numbers
+	// that are wrong.
+	Warnings []string `json:"-"`
 }
 
 // Users is the directory. Faults are those of store/users.

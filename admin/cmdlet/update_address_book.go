@@ -17,8 +17,12 @@ func (p *UpdateAddressBook) Run(ctx context.Context, c *Call) error {
 		return nil
 	}
 	made, err := c.Deployment.AddressBook().Update(ctx)
-	if err == nil {
-		c.Write(made)
+	if err != nil {
+		return err
 	}
-	return err
+	for _, w := range made.Warnings {
+		c.Warn("%s", w)
+	}
+	c.Write(made)
+	return nil
 }

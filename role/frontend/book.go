@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"trivet/admin/cmdlet"
+	"trivet/fault"
 	"trivet/rule/phonenorm"
 	"trivet/service/addressbook"
 	"trivet/wire/presdoc"
@@ -41,21 +42,38 @@ func (s *server) bookFiles() addressbook.FileSettings {
 // maxRules bounds the file with the company's rules for telephone numbers.
 const maxRules = 1 << 20
 
-// phoneRules reads the company's rules for telephone numbers, if there are any.
-func (s *server) phoneRules() (phonenorm.Rules, error) {
+// phoneRules reads the company's rules for telephone numbers, if there are any, and
+// says what is wrong with them.
+func (s *server) phoneRules() (phonenorm.Rules, []error) {
 	f, err := os.Open(s.path(phonenorm.FileName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
 	if err != nil {
-		return nil, err
+		return nil, unread(err)
 	}
 	defer f.Close()
 	text, err := io.ReadAll(io.LimitReader(f, maxRules))
 	if err != nil {
-		return nil, err
+		return nil, unread(err)
 	}
 	return phonenorm.Parse(string(text))
+}
+
+func unread(err error) []error {
+	return []error{fault.New(fault.Unavailable, "frontend.phoneRules", "the file cannot be read").Because(err)}
+}
+
+// textOf is a fault as a sentence, with its cause.
+func textOf(err error) string {
+	var f *fault.Error
+	if !errors.As(err, &f) || f.Text == "" {
+		return err.Error()
+	}
+	if f.Err != nil {
+		return f.Text + " (" + f.Err.Error() + ")"
+	}
+	return f.Text
 }
 
 func (d deployment) AddressBook() cmdlet.AddressBook { return bookMaker{d.book} }
@@ -65,5 +83,9 @@ type bookMaker struct{ *addressbook.Service }
 
 func (b bookMaker) Update(ctx context.Context) (cmdlet.BookFiles, error) {
 	made, err := b.Service.Update(ctx)
-	return cmdlet.BookFiles{File: made.Name, Contacts: made.Contacts, Bytes: made.Bytes, Deltas: made.Deltas}, err
+	files := cmdlet.BookFiles{File: made.Name, Contacts: made.Contacts, Bytes: made.Bytes, Deltas: made.Deltas}
+	for _, w := range made.Wrong {
+		files.Warnings = append(files.Warnings, phonenorm.FileName+": "+textOf(w)+".")
+	}
+	return files, err
 }

@@ -11,6 +11,7 @@ import (
 	"bufio"
 	"regexp"
 	"strings"
+	"unicode/utf8"
 
 	"trivet/fault"
 )
@@ -30,20 +31,21 @@ const (
 	maxRules  = 1000
 	maxLine   = 1024
 	maxNumber = 128
+	maxFaults = 20 // that are told
 )
 
 // FileName is the name of the file with the company's rules.
 const FileName = "Company_Phone_Number_Normalization_Rules.txt"
 
 // Parse reads a file of rules: pairs of lines, a regular expression and a
-// translation. Empty lines and lines that begin with # do not count. Errors are
-// fault.Invalid or fault.Limit and name the line.
-func Parse(text string) (Rules, error) {
+// translation. Empty lines and lines that begin with # do not count. Rules that are
+// wrong are left out, and so are those after a limit; what is wrong is told, at most
+// 20 times, as fault.Invalid or fault.Limit that names the line.
+func Parse(text string) (rules Rules, wrong []error) {
 	const op = "phonenorm.Parse"
 	if len(text) > maxFile {
-		return nil, fault.Newf(fault.Limit, op, "a rules file may have at most %d bytes", maxFile)
+		return nil, []error{fault.Newf(fault.Limit, op, "a rules file may have at most %d bytes", maxFile)}
 	}
-	var rules Rules
 	pattern, at := "", 0
 	in := bufio.NewScanner(strings.NewReader(strings.TrimPrefix(text, "\ufeff")))
 	in.Buffer(nil, maxLine+2)
@@ -56,37 +58,40 @@ func Parse(text string) (Rules, error) {
 		case pattern == "":
 			pattern, at = line, number
 		default:
-			r, err := rule(pattern, line)
-			if err != nil {
-				return nil, fault.Newf(fault.Invalid, op, "the rule in lines %d and %d is wrong", at, number).Because(err)
+			if len(rules) == maxRules {
+				return rules, append(wrong, fault.Newf(fault.Limit, op, "a rules file may have at most %d rules; those from line %d on are left out", maxRules, at))
 			}
-			if rules = append(rules, r); len(rules) > maxRules {
-				return nil, fault.Newf(fault.Limit, op, "a rules file may have at most %d rules", maxRules)
+			r, bad := rule(pattern, line)
+			switch {
+			case bad == "":
+				rules = append(rules, r)
+			case len(wrong) < maxFaults:
+				wrong = append(wrong, fault.Newf(fault.Invalid, op, "the rule in lines %d and %d is left out: %s", at, number, bad))
 			}
 			pattern = ""
 		}
 	}
-	if in.Err() != nil {
-		return nil, fault.Newf(fault.Limit, op, "line %d is longer than %d bytes", number+1, maxLine)
+	switch {
+	case in.Err() != nil:
+		wrong = append(wrong, fault.Newf(fault.Limit, op, "line %d is longer than %d bytes; it and what follows are left out", number+1, maxLine))
+	case pattern != "":
+		wrong = append(wrong, fault.Newf(fault.Invalid, op, "the regular expression in line %d has no translation below it", at))
 	}
-	if pattern != "" {
-		return nil, fault.Newf(fault.Invalid, op, "the regular expression in line %d has no translation below it", at)
-	}
-	return rules, nil
+	return rules, wrong
 }
 
-// rule compiles a pair of lines.
-func rule(pattern, to string) (Rule, error) {
+// rule compiles a pair of lines, or says what is wrong.
+func rule(pattern, to string) (r Rule, wrong string) {
 	re, err := regexp.Compile(`^(?:` + pattern + `)$`)
 	if err != nil {
-		return Rule{}, fault.Newf(fault.Invalid, "phonenorm.rule", "the regular expression is not one of RE2: %v", err)
+		return Rule{}, "the regular expression is not one of RE2 (" + err.Error() + ")"
 	}
 	for i := 0; i+1 < len(to); i++ {
-		if c := to[i+1]; to[i] == '$' && (c < '1' || c > '9' || int(c-'0') > re.NumSubexp()) {
-			return Rule{}, fault.Newf(fault.Invalid, "phonenorm.rule", "$%c in the translation has no group in the regular expression", c)
+		if c, _ := utf8.DecodeRuneInString(to[i+1:]); to[i] == '$' && (c < '1' || c > '9' || int(c-'0') > re.NumSubexp()) {
+			return Rule{}, "$" + string(c) + " in the translation has no group in the regular expression"
 		}
 	}
-	return Rule{re, to}, nil
+	return Rule{re, to}, ""
 }
 
 // generic are the built-in rules: numbers that say all by themselves.
@@ -109,9 +114,9 @@ var generic = mustParse(`
 `)
 
 func mustParse(text string) Rules {
-	r, err := Parse(text)
-	if err != nil {
-		panic(err)
+	r, wrong := Parse(text)
+	if wrong != nil {
+		panic(wrong[0])
 	}
 	return r
 }

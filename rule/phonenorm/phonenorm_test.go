@@ -58,8 +58,8 @@ func TestParseRefuses(t *testing.T) {
 		{"many rules", strings.Repeat("a\nb\n", 1001), "1000 rules", fault.Limit},
 		{"large file", strings.Repeat("#\n", 200<<10), "at most", fault.Limit},
 	} {
-		if _, err := phonenorm.Parse(c.in); !fault.Is(err, c.kind) || !strings.Contains(err.Error(), c.about) {
-			t.Errorf("%s: %v", c.what, err)
+		if _, wrong := phonenorm.Parse(c.in); len(wrong) != 1 || !fault.Is(wrong[0], c.kind) || !strings.Contains(wrong[0].Error(), c.about) {
+			t.Errorf("%s: %v", c.what, wrong)
 		}
 	}
 	if r, err := phonenorm.Parse("# nothing\n"); err != nil || len(r) != 0 {
@@ -67,14 +67,26 @@ func TestParseRefuses(t *testing.T) {
 	}
 }
 
+// TestWrongRulesOnly: the others count, and the faults are named, in bounds.
+func TestWrongRulesOnly(t *testing.T) {
+	rules, wrong := phonenorm.Parse("(\\d{4})\n+1425555$1\n(?=a)b\n$1\n# next\n9(\\d{3})\n+1$1\n(\\d)\n$2\n")
+	if len(rules) != 2 || len(wrong) != 2 || !strings.Contains(wrong[0].Error(), "lines 3 and 4") || !strings.Contains(wrong[1].Error(), "lines 8 and 9") {
+		t.Errorf("%d rules, %v", len(rules), wrong)
+	}
+	rules, wrong = phonenorm.Parse(strings.Repeat("(\n$1\n", 500) + "1\n2\n")
+	if len(rules) != 1 || len(wrong) != 20 {
+		t.Errorf("%d rules, %d faults", len(rules), len(wrong))
+	}
+	if rules, _ = phonenorm.Parse(strings.Repeat("a\nb\n", 1001)); len(rules) != 1000 {
+		t.Errorf("%d rules", len(rules))
+	}
+}
+
 func FuzzParse(f *testing.F) {
 	f.Add(file, "+1 (425) 555-0100")
 	f.Add("(\\d+)\n$1", "0123")
 	f.Fuzz(func(t *testing.T, text, number string) {
-		r, err := phonenorm.Parse(text)
-		if err != nil {
-			return
-		}
+		r, _ := phonenorm.Parse(text)
 		phonenorm.New(r, false).Normalize(number)
 	})
 }

@@ -51,10 +51,10 @@ type Config struct {
 	Server string // FQDN, the source of diagnostics
 	// Folder is where the address book files are; Files says how they are made, nil:
 	// as the product's defaults have it. Rules are the company's rules for telephone
-	// numbers, asked each time; nil: none.
+	// numbers and what is wrong with others, asked each time; nil: none.
 	Folder string
 	Files  func() FileSettings
-	Rules  func() (phonenorm.Rules, error)
+	Rules  func() (phonenorm.Rules, []error)
 	Clock  clock.Clock
 	Log    *slog.Logger
 }
@@ -81,7 +81,7 @@ func New(cfg Config) *Service {
 		cfg.Files = defaultFiles
 	}
 	if cfg.Rules == nil {
-		cfg.Rules = func() (phonenorm.Rules, error) { return nil, nil }
+		cfg.Rules = func() (phonenorm.Rules, []error) { return nil, nil }
 	}
 	if cfg.Clock == nil {
 		cfg.Clock = clock.Real{}

@@ -55,7 +55,8 @@ type Made struct {
 	Name     string // of the full file
 	Contacts int
 	Bytes    int64
-	Deltas   int // how many delta files lead to it
+	Deltas   int     // how many delta files lead to it
+	Wrong    []error // rules for telephone numbers that were left out, and why
 }
 
 // Update makes the full file of today and the delta files that lead to it, at once,
@@ -70,7 +71,8 @@ func (s *Service) Update(ctx context.Context) (Made, error) {
 func (s *Service) update(ctx context.Context) (Made, error) {
 	const op = "addressbook.update"
 	set, now := s.cfg.Files(), s.cfg.Clock.Now()
-	r, at, err := s.everybody(ctx, s.phones(set))
+	phones, wrong := s.phones(set)
+	r, at, err := s.everybody(ctx, phones)
 	if err != nil {
 		return Made{}, err
 	}
@@ -79,7 +81,7 @@ func (s *Service) update(ctx context.Context) (Made, error) {
 	}
 	today := localDay(now)
 	name := absfile.Name{Full: true, Day: today}
-	made := Made{Name: name.String(), Contacts: len(r.records)}
+	made := Made{Name: name.String(), Contacts: len(r.records), Wrong: wrong}
 	if made.Bytes, err = s.write(ctx, &r, name, nil, 0); err != nil {
 		return Made{}, err
 	}
@@ -107,7 +109,8 @@ func (s *Service) update(ctx context.Context) (Made, error) {
 func (s *Service) poll(ctx context.Context) error {
 	set, now := s.cfg.Files(), s.cfg.Clock.Now()
 	s.files.polled = now
-	r, at, err := s.everybody(ctx, s.phones(set))
+	phones, _ := s.phones(set)
+	r, at, err := s.everybody(ctx, phones)
 	if err != nil || at == s.files.made {
 		return err
 	}
@@ -133,16 +136,16 @@ func (s *Service) poll(ctx context.Context) error {
 }
 
 // phones is the normalizer for telephone numbers. Rules of the company that cannot
-// be read are left out, and the log says so.
-func (s *Service) phones(set FileSettings) *phonenorm.Normalizer {
+// be read are left out, one by one, and the log says so.
+func (s *Service) phones(set FileSettings) (*phonenorm.Normalizer, []error) {
 	if !set.UseNormalizationRules {
-		return nil
+		return nil, nil
 	}
-	rules, err := s.cfg.Rules()
-	if err != nil {
-		s.cfg.Log.Error("the company's rules for telephone numbers are not used", "err", err)
+	rules, wrong := s.cfg.Rules()
+	for _, err := range wrong {
+		s.cfg.Log.Error("a rule of the company for telephone numbers is not used", "err", err)
 	}
-	return phonenorm.New(rules, set.IgnoreGenericRules)
+	return phonenorm.New(rules, set.IgnoreGenericRules), wrong
 }
 
 // localDay is the day of a local date.

@@ -301,20 +301,23 @@ func TestRun(t *testing.T) {
 
 func TestCompanyRules(t *testing.T) {
 	p := newPress(t)
-	rules, err := phonenorm.Parse("(\\d{4})\n+1425555$1")
-	p.cfg.Rules = func() (phonenorm.Rules, error) { return rules, err }
+	rules, wrong := phonenorm.Parse("(\\d{4})\n+1425555$1\n(?=a)b\n$1")
+	p.cfg.Rules = func() (phonenorm.Rules, []error) { return rules, wrong }
 	p.add("3", "Cid", "Three", "12-34")
 	phone := func(who byte) []string {
 		made, err := p.Update(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
+		if !slices.Equal(made.Wrong, wrong) {
+			t.Errorf("the result tells %v of %v", made.Wrong, wrong)
+		}
 		return values(p.book(made.Name), who, idPhone)
 	}
 	if got := phone(3); !slices.Equal(got, []string{"12-34", "+14255551234"}) {
 		t.Errorf("%q", got)
 	}
-	rules, err = nil, errors.New("unreadable")
+	rules, wrong = nil, []error{errors.New("unreadable")}
 	if got := phone(2); !slices.Equal(got, []string{"+1 425 555 0100", "+14255550100"}) {
 		t.Errorf("with rules that cannot be read: %q", got)
 	}
@@ -322,7 +325,7 @@ func TestCompanyRules(t *testing.T) {
 	if got := phone(2); len(got) != 1 {
 		t.Errorf("without the built-in rules: %q", got)
 	}
-	p.set.IgnoreGenericRules, p.set.UseNormalizationRules = false, false
+	p.set.IgnoreGenericRules, p.set.UseNormalizationRules, wrong = false, false, nil
 	if got := phone(2); len(got) != 1 {
 		t.Errorf("without rules: %q", got)
 	}

@@ -11,6 +11,7 @@ import (
 
 	"trivet/admin/cmdlet"
 	"trivet/kit/clock"
+	"trivet/rule/phonenorm"
 	"trivet/wire/presdoc"
 	"trivet/wire/sip"
 )
@@ -125,6 +126,29 @@ func TestAddressBookFiles(t *testing.T) {
 	s.set(t, "CsClientPolicy", map[string]any{"Identity": "Global", "AddressBookAvailability": "WebSearchOnly"})
 	if err := s.try(t, "Test-CsAddressBookService", alice, nil); !strings.Contains(err, "policy") {
 		t.Errorf("where the policy has no files: %q", err)
+	}
+}
+
+// TestWrongPhoneRule: the other rules of the file count, and the cmdlet says which does
+// not.
+func TestWrongPhoneRule(t *testing.T) {
+	s := Start(t)
+	rules := "(\\d{4})\n+1425555$1\n(?=a)b\n$1\n"
+	if err := os.WriteFile(filepath.Join(s.Data, phonenorm.FileName), []byte(rules), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.Cmdlet(t, "Set-CsUser", map[string]any{"Identity": alice, "Phone": "12-34"})
+	reply := s.Cmdlet(t, "Update-CsAddressBook", nil)
+	warnings, _ := reply["Warnings"].([]any)
+	if len(warnings) != 1 || !strings.Contains(warnings[0].(string), "lines 3 and 4") || !strings.Contains(warnings[0].(string), "(?=") {
+		t.Errorf("warnings: %q", warnings)
+	}
+	files, err := filepath.Glob(filepath.Join(s.Data, "abs", "F-*.lsabs"))
+	if err != nil || len(files) != 1 {
+		t.Fatal(files, err)
+	}
+	if book, err := os.ReadFile(files[0]); err != nil || !strings.Contains(string(book), "+14255551234") {
+		t.Errorf("the number does not have its one form (%v)", err)
 	}
 }
 
