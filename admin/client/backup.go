@@ -32,6 +32,9 @@ func Backup(ctx context.Context, data string, w io.Writer) error {
 		return c.unreached(err)
 	}
 	defer res.Body.Close()
+	if res.StatusCode == http.StatusNotFound {
+		return fault.New(fault.Unsupported, op, "the server that runs is of an older release and makes no backups; restart it")
+	}
 	if res.StatusCode != http.StatusOK {
 		b, err := io.ReadAll(io.LimitReader(res.Body, 64<<10))
 		if err != nil {

@@ -336,7 +336,7 @@ func BackupStopped(ctx context.Context, set conf.Settings, w io.Writer) (err err
 	}
 	if err == nil && !ours(info) || errors.Is(err, fs.ErrPermission) {
 		// What is written while the folder is open would not be the server's.
-		return fault.Newf(fault.Unavailable, op, "the data folder %s belongs to another user, and no server runs in it; run this as that user", set.Data)
+		return fault.Newf(fault.Unavailable, op, "the data folder %s belongs to another user; run this as that user", set.Data)
 	}
 	if err != nil {
 		return fault.Wrap(op, err)
