@@ -122,6 +122,28 @@ func TestBytesOfStrangers(t *testing.T) {
 	await(t, "nothing is held", func() bool { return l.Stats().Held == 0 })
 }
 
+// TestLongHandshake: a hello that never ends is not read on; crypto/tls sees to it.
+func TestLongHandshake(t *testing.T) {
+	l := start(t, Config{Handler: handlerFunc(ok)})
+	nc, err := net.Dial("tcp", listen(t, l, "tls", serverTLS(t)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer nc.Close()
+	record := append([]byte{22, 3, 1, 0x40, 0}, make([]byte, 1<<14)...) // pieces of a hello of 16 MB
+	copy(record[5:], []byte{1, 0xff, 0xff, 0xff})
+	nc.SetDeadline(time.Now().Add(5 * time.Second))
+	for n := 0; ; n++ {
+		if _, err := nc.Write(record); err != nil {
+			break
+		}
+		if n > 1000 {
+			t.Fatal("it is read on")
+		}
+	}
+	await(t, "it is counted", func() bool { return l.Stats().RejectedBy[shakeFailed] == 1 })
+}
+
 // TestRetryAfterDiffers: each refusal names another time.
 func TestRetryAfterDiffers(t *testing.T) {
 	l := start(t, Config{})
