@@ -4,38 +4,24 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
 
 	"trivet/fault"
 	"trivet/link/sipmux"
-	"trivet/uc"
 	"trivet/wire/cccp"
 	"trivet/wire/presdoc"
 	"trivet/wire/sdp"
 	"trivet/wire/sip"
 )
 
-// Bounds of instant messages.
-const (
-	maxMessage  = 64 << 10 // bytes of one message
-	maxWaiting  = 1000     // messages that a device may owe an answer to
-	maxMissed   = 3        // messages in a row that it may leave without an answer
-	historyLen  = 50
-	historyTime = 40 * time.Second
-)
+// maxMessage is how many bytes one instant message may have.
+const maxMessage = 64 << 10
 
 // accepts are the content types that instant messages may have.
 var accepts = []string{"text/plain", "text/html", "text/rtf", "image/gif", "multipart/alternative", "multipart/related", presdoc.TypeIsComposing}
-
-// said is an instant message.
-type said struct {
-	by          uc.UserURI
-	contentType string
-	body        []byte
-	at          time.Time
-}
 
 // joinChat opens the session of a seat with the IM MCU.
 func (s *Service) joinChat(r *sipmux.Request, at place) (*sip.Message, error) {
@@ -71,12 +57,7 @@ func (f *focus) begin(x *seat, d *session, r *sipmux.Request) {
 	f.s.hold(d)
 	res := f.s.chatting(r, f)
 	f.later(func() { r.Tx.Respond(res) })
-	f.forgetOld()
-	for i := range f.history {
-		if m := &f.history[i]; m.by != x.person.user {
-			f.deliver(x, m, nil)
-		}
-	}
+	f.recount(x)
 }
 
 // chatting is the answer to an INVITE for instant messages.
@@ -100,7 +81,6 @@ func (s *Service) joinPlain(ctx context.Context, r *sipmux.Request, at place) (*
 		f.sit(x)
 		f.begin(x, d, r)
 		f.tell(news{changed: []*person{p}})
-		s.watch(x)
 		return nil
 	})
 	if f := (*fault.Error)(nil); errors.As(err, &f) && f.Kind == fault.Limit {
@@ -139,49 +119,58 @@ func (s *Service) message(_ context.Context, r *sipmux.Request) (*sip.Message, e
 	return res, err
 }
 
-// take accepts a message of a seat and sends it to all others.
+// take accepts a message of a seat and sends it to all others. No answer and no error
+// means that the answer comes later.
 func (f *focus) take(x *seat, r *sipmux.Request) (*sip.Message, error) {
-	if len(f.out) > maxQueue {
-		busy := fault.New(fault.Overload, "conference.take", "too many messages of the conference wait to be sent; try again")
+	const op = "conference.take"
+	kind := kindOf(r.Get("Content-Type"))
+	switch {
+	case kind == "":
+		return nil, fault.New(fault.Invalid, op, "a message needs a Content-Type, such as text/plain")
+	case !slices.Contains(accepts, kind):
+		res := r.Reply(415, "")
+		res.Add("Accept", strings.Join(accepts, ", "))
+		res.Add("ms-diagnostics", sipmux.Diagnostics(diagForbidden, "A conference takes messages of the types in Accept", string(f.s.cfg.FQDN)))
+		return res, nil
+	case len(f.out) > maxQueue:
+		busy := fault.New(fault.Overload, op, "too many messages of the conference wait to be sent; try again")
 		busy.RetryAfter = time.Second
 		return nil, busy
+	}
+	if err := x.brakes(); err != nil {
+		return nil, err
 	}
 	m := said{by: x.person.user, contentType: clone(r.Get("Content-Type")), body: bytes.Clone(r.Body), at: r.Now}
 	f.messages++
 	id := strconv.FormatUint(f.messages, 10)
-	f.spread(x, &m, id)
 	res := r.Reply(202, "")
 	res.Add("Message-Id", id)
-	return res, nil
+	open := x.brake.open()
+	f.spread(x, &m, id)
+	if open {
+		return res, nil
+	}
+	f.hold(x, r.Tx, res)
+	return nil, nil
 }
 
 // spread sends a message to everybody but the device it comes from.
 func (f *focus) spread(from *seat, m *said, id string) {
 	fleeting := composing(m)
 	if !fleeting {
-		f.forgetOld()
-		if len(f.history) == historyLen {
-			f.history = f.history[1:]
-		}
-		f.history = append(f.history, *m)
+		f.remember(*m)
 	}
-	var slow []*seat
+	g := &flight{from: from, id: id, size: len(m.body), left: 1} // one for the way itself
+	from.brake.messages++
+	from.brake.bytes += g.size
 	for _, p := range f.people {
 		for _, x := range p.seats {
-			if x == from || fleeting && x.page {
-				continue
+			if x != from && !(fleeting && x.page) {
+				f.deliver(x, m, g)
 			}
-			if x.chat != nil && x.chat.waiting >= maxWaiting {
-				slow = append(slow, x)
-				continue
-			}
-			f.deliver(x, m, func(status int) { f.failed(from, x, id, status) })
 		}
 	}
-	for _, x := range slow {
-		f.s.cfg.Log.Info("a participant is dropped: it does not answer messages", "conference", f.at.id, "user", x.person.user)
-		f.leave(x, "timeout")
-	}
+	f.landed(g, nil, 0)
 }
 
 // composing reports whether a message only says that somebody writes.
@@ -192,38 +181,34 @@ func kindOf(contentType string) string {
 	return strings.ToLower(strings.TrimSpace(t))
 }
 
-// forgetOld drops what was said too long ago to be told to those who join.
-func (f *focus) forgetOld() {
-	least := f.s.cfg.Clock.Now().Add(-historyTime)
-	for len(f.history) > 0 && f.history[0].at.Before(least) {
-		f.history = f.history[1:]
-	}
-	if len(f.history) == 0 {
-		f.history = nil
-	}
-}
-
-// deliver sends a message to one seat; on gets the status, nil for nobody.
-func (f *focus) deliver(x *seat, m *said, on func(status int)) {
-	if x.page {
-		f.pages(x, m, on)
+// deliver sends a message to one seat, as part of g, nil if nobody wants to know. A
+// device that owes too many answers does not get it.
+func (f *focus) deliver(x *seat, m *said, g *flight) {
+	d := x.chat
+	if d == nil && !x.page {
 		return
 	}
-	d := x.chat
-	if d == nil {
+	owes := &x.owes
+	if d != nil {
+		owes = &d.owes
+	}
+	if g != nil {
+		g.left++
+	}
+	if owes.waiting >= maxWaiting {
+		f.landed(g, x, 503)
+		return
+	}
+	owes.waiting++
+	if x.page {
+		f.pages(x, m, func(status int) { f.do(func() { f.turned(x, g, status) }) })
 		return
 	}
 	body := m.body
 	if x.control == nil {
 		body = f.s.named(m)
 	}
-	d.waiting++
-	f.request(d, "MESSAGE", func(status int) {
-		f.do(func() { f.answered(d, status) })
-		if on != nil {
-			on(status)
-		}
-	}, func(q *sip.Message) {
+	f.request(d, "MESSAGE", func(status int) { f.do(func() { f.answered(d, g, status) }) }, func(q *sip.Message) {
 		q.Add("Ms-Sender", "<"+string(m.by)+">")
 		q.Add("Content-Type", m.contentType)
 		q.Body = body
@@ -232,12 +217,11 @@ func (f *focus) deliver(x *seat, m *said, on func(status int)) {
 
 // answered notes the answer of a device. One that does not know the session has left,
 // and so has one that leaves message after message without an answer.
-func (f *focus) answered(d *session, status int) {
-	d.waiting--
-	if d.missed++; status != 408 {
-		d.missed = 0
-	}
-	if x := d.seat; x.chat == d && !x.gone && (status == 481 || d.missed >= maxMissed) {
+func (f *focus) answered(d *session, g *flight, status int) {
+	silent := d.owes.note(status)
+	f.landed(g, d.seat, status)
+	if x := d.seat; x.chat == d && !x.gone && (status == 481 || silent) {
+		f.s.cfg.Log.Info("the messages of a participant end: the device does not answer, or has left", "conference", f.at.id, "user", x.person.user, "status", status)
 		f.hangUp(x)
 	}
 }
@@ -254,21 +238,15 @@ func (f *focus) hangUp(x *seat) {
 	f.tell(news{changed: []*person{x.person}})
 }
 
-// failed reports to the sender that somebody did not get a message. It is called
-// without the lock.
+// failed reports to the sender that somebody did not get a message.
 func (f *focus) failed(from, to *seat, id string, status int) {
-	if status < 300 {
+	if from.gone || from.chat == nil || from.control == nil {
 		return
 	}
-	f.do(func() {
-		if from.gone || from.chat == nil || from.control == nil {
-			return
-		}
-		report := cccp.Report{MessageID: id, Recipients: []cccp.Recipient{{URI: string(to.person.user), Status: status}}}
-		f.request(from.chat, "BENOTIFY", nil, func(q *sip.Message) {
-			q.Add("Content-Type", cccp.TypeReport)
-			q.Body = report.Append(nil)
-		})
+	report := cccp.Report{MessageID: id, Recipients: []cccp.Recipient{{URI: string(to.person.user), Status: status}}}
+	f.request(from.chat, "BENOTIFY", nil, func(q *sip.Message) {
+		q.Add("Content-Type", cccp.TypeReport)
+		q.Body = report.Append(nil)
 	})
 }
 
@@ -277,7 +255,7 @@ func (s *Service) typing(r *sipmux.Request, d *session) (*sip.Message, error) {
 	f := d.seat.f
 	var err error
 	f.do(func() {
-		if err = f.receive(d, r); err != nil || len(f.out) > maxQueue || len(r.Body) > maxMessage {
+		if err = f.receive(d, r); err != nil || len(f.out) > maxQueue || len(r.Body) > maxMessage || !d.seat.brake.types(f.s.cfg.Clock.Now()) {
 			return
 		}
 		active, bad := presdoc.ParseKeyboardActivity(r.Body)
@@ -290,7 +268,7 @@ func (s *Service) typing(r *sipmux.Request, d *session) (*sip.Message, error) {
 			for _, x := range p.seats {
 				switch {
 				case x == d.seat, x.chat == nil:
-				case x.control == nil && x.chat.waiting < maxWaiting:
+				case x.control == nil:
 					f.deliver(x, &note, nil)
 				case x.control != nil:
 					f.request(x.chat, "INFO", nil, func(q *sip.Message) {

@@ -98,10 +98,13 @@ type Service struct {
 	changes  queue
 	watches  atomic.Uint64 // numbers of subscriptions
 
+	remembered atomic.Int64 // bytes of what was said, in all foci
+
 	mu       sync.Mutex // guards the maps below; taken last
 	foci     map[place]*focus
 	sessions map[sessionKey]*session
 	seats    map[uc.UserURI]map[*seat]struct{}
+	ties     map[*siptrans.Conn]map[*seat]struct{}
 }
 
 // New makes the service and starts its worker in cfg.Life.
@@ -117,7 +120,7 @@ func New(cfg Config) *Service {
 	}
 	orDefault(&cfg.AdHoc, 8*time.Hour)
 	orDefault(&cfg.Grace, 20*time.Second)
-	s := &Service{cfg: cfg, foci: map[place]*focus{}, sessions: map[sessionKey]*session{}, seats: map[uc.UserURI]map[*seat]struct{}{}}
+	s := &Service{cfg: cfg, foci: map[place]*focus{}, sessions: map[sessionKey]*session{}, seats: map[uc.UserURI]map[*seat]struct{}{}, ties: map[*siptrans.Conn]map[*seat]struct{}{}}
 	s.notifier = sipnotify.New(sipnotify.Config{
 		Link: cfg.Link, Locate: cfg.Locate, Server: cfg.FQDN, Epoch: cfg.Epoch, Host: string(cfg.FQDN), Port: cfg.Port,
 		Gone: s.watcherGone, Now: cfg.Clock.Now,

@@ -148,24 +148,6 @@ func TestWhatWasSaidIsForgotten(t *testing.T) {
 	d.silent("MESSAGE")
 }
 
-func TestSlowParticipantIsDropped(t *testing.T) {
-	w := start(t, time.Minute, siptrans.Config{})
-	focus := w.conference()
-	a, b, c := w.guest(alice, "a1").enter(focus), w.guest(bob, "b1"), w.guest(carol, "c1").enter(focus)
-	b.mute = true
-	b.enter(focus)
-	for n := range maxWaiting + 1 {
-		if res := a.say(fmt.Sprint(n)); res.Status != 202 {
-			t.Fatal(n, res)
-		}
-	}
-	a.roster(bob, false)
-	b.await("the end", func(m *sip.Message) bool { return m.Method == "BYE" && m.CallID() == b.ctl.id })
-	for n := range maxWaiting + 1 {
-		c.hears(fmt.Sprint(n))
-	}
-}
-
 func TestParticipantThatNeverAnswersLeaves(t *testing.T) {
 	w := start(t, time.Minute, siptrans.Config{MessageAnswer: 50 * time.Millisecond, Timers: siptxn.From(2 * time.Millisecond)})
 	focus := w.conference()

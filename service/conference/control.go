@@ -175,8 +175,8 @@ func (f *focus) changed(c *groupstate.Conference) {
 	f.conf = c
 	for _, p := range f.people {
 		before, wasPresenter := was.Lists(p.user)
-		if now, presenter := c.Lists(p.user); now && (!before || presenter != wasPresenter) {
-			f.appoint(p.user, presenter)
+		if now, presenter := c.Lists(p.user); now != before || presenter != wasPresenter {
+			f.appoint(p.user, now && presenter || !now && conference.Presents(c.Terms(), guest(c, f.at, p.user)))
 		}
 	}
 	if c.Subject != was.Subject || c.Locked != was.Locked || c.Level != was.Level || c.Promote != was.Promote || c.Expires != was.Expires || !slices.Equal(c.Modalities, was.Modalities) {

@@ -65,8 +65,9 @@ func (s *Service) present(user uc.UserURI) bool {
 
 // work follows the routing groups, and keeps conferences that are in use.
 func (s *Service) work(ctx context.Context) error {
-	tick := s.cfg.Clock.NewTicker(lookAfter)
+	tick, short := s.cfg.Clock.NewTicker(lookAfter), s.cfg.Clock.NewTicker(forgetEvery)
 	defer tick.Stop()
+	defer short.Stop()
 	for {
 		select {
 		case <-ctx.Done():
@@ -77,6 +78,8 @@ func (s *Service) work(ctx context.Context) error {
 			}
 		case <-tick.C():
 			s.keep()
+		case <-short.C():
+			s.tidy()
 		}
 	}
 }
@@ -153,15 +156,39 @@ func (s *Service) Count() (conferences, participants int) {
 	return len(s.foci), len(s.seats)
 }
 
-// keep extends conferences that are in use and would expire soon.
+// keep extends conferences that are in use and would expire soon, and ends those that
+// have run for longer than the policy allows by now.
 func (s *Service) keep() {
-	soon := s.cfg.Clock.Now().Add(keepFor / 2).UnixMilli()
+	now := s.cfg.Clock.Now()
+	soon := now.Add(keepFor / 2).UnixMilli()
+	longest := s.cfg.Policies.UserServices().DeactivationGracePeriod
 	for _, f := range s.all() {
+		if now.Sub(f.opened) >= longest {
+			f.do(f.end)
+			continue
+		}
 		f.mu.Lock()
 		due := !f.over && f.conf.Expires < soon
 		f.mu.Unlock()
 		if due {
 			s.activate(f)
 		}
+	}
+}
+
+// tidy forgets what was said too long ago, and ends subscriptions that have expired.
+func (s *Service) tidy() {
+	now := s.cfg.Clock.Now().UnixMilli()
+	for _, f := range s.all() {
+		f.do(func() {
+			f.forgetOld()
+			for _, p := range f.people {
+				for _, x := range p.seats {
+					if x.watch != nil && x.watch.Expires <= now {
+						f.unwatch(x, "timeout")
+					}
+				}
+			}
+		})
 	}
 }

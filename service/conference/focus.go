@@ -1,8 +1,10 @@
 package conference
 
 import (
+	"context"
 	"slices"
 	"sync"
+	"time"
 
 	"trivet/kit/clock"
 	"trivet/link/siptrans"
@@ -32,9 +34,13 @@ type focus struct {
 	people   []*person // by time of arrival
 	version  uint64    // of the roster
 	messages uint64    // counts instant messages: their ids
-	history  []said
-	over     bool // it is not the focus of the conference any more
-	lapse    clock.Timer
+	over     bool      // it is not the focus of the conference any more
+
+	history     []said
+	historySize int
+
+	opened time.Time
+	lapse  clock.Timer // guarded by the service's mu
 
 	out     []func()
 	sending bool // somebody is emptying out
@@ -53,12 +59,14 @@ type seat struct {
 	person   *person
 	endpoint uc.EndpointID
 	entity   string         // of the endpoint in the roster
-	conn     *siptrans.Conn // nil in page mode
+	conn     *siptrans.Conn // nil in page mode; once seated it is guarded by the service's mu
 	uri      string         // the focus as the device wrote it
 	control  *session       // with the focus; nil for standard SIP clients
 	chat     *session       // with the IM MCU
 	page     bool           // takes part by pages (RFC 3428), with every phone of the user
 	watch    *groupstate.Subscription
+	owes     debt // of pages
+	brake    brake
 	gone     bool
 }
 
@@ -73,24 +81,43 @@ func (f *focus) do(change func()) {
 // later has something sent after all that was to be sent before.
 func (f *focus) later(send func()) { f.out = append(f.out, send) }
 
-// flush sends what waits, unless somebody does already. It is called without mu.
+// flush sends what waits, unless somebody does already. Whoever comes first sends one
+// batch; what others have added meanwhile is sent by a goroutine, so that nobody sends
+// on for a flooder. It is called without mu.
 func (f *focus) flush() {
 	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.sending {
+	busy := f.sending || len(f.out) == 0
+	if !busy {
+		f.sending = true
+	}
+	f.mu.Unlock()
+	if busy || !f.batch() {
 		return
 	}
-	f.sending = true
-	for len(f.out) > 0 {
-		batch := f.out
-		f.out = nil
-		f.mu.Unlock()
-		for _, send := range batch {
-			send()
+	drain := func(context.Context) error {
+		for f.batch() {
 		}
-		f.mu.Lock()
+		return nil
 	}
-	f.sending = false
+	if !f.s.cfg.Life.Go("conference: output", drain) { // the server stops
+		drain(context.Background())
+	}
+}
+
+// batch sends what waits now and reports whether there is more. The caller is the one
+// who is sending.
+func (f *focus) batch() (more bool) {
+	f.mu.Lock()
+	batch := f.out
+	f.out = nil
+	f.mu.Unlock()
+	for _, send := range batch {
+		send()
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.sending = len(f.out) > 0
+	return f.sending
 }
 
 func (f *focus) find(user uc.UserURI) *person {
@@ -153,6 +180,7 @@ func (f *focus) leave(x *seat, farewell string) {
 		return
 	}
 	x.gone = true
+	f.release(x)
 	for _, d := range []*session{x.chat, x.control} {
 		if d != nil {
 			f.close(d, farewell != "")
@@ -192,6 +220,7 @@ func (f *focus) end() {
 				f.page(x, "", "The conversation has ended.")
 			}
 			x.gone = true
+			f.release(x)
 			for _, d := range []*session{x.chat, x.control} {
 				if d != nil {
 					f.close(d, true)
@@ -202,6 +231,7 @@ func (f *focus) end() {
 		}
 	}
 	f.people = nil
+	f.forgetFirst(len(f.history))
 	f.s.forget(f)
 }
 
@@ -209,6 +239,7 @@ func (f *focus) end() {
 func (f *focus) settle() {
 	if len(f.people) == 0 && !f.over {
 		f.over = true
+		f.forgetFirst(len(f.history))
 		f.s.forget(f)
 	}
 }
@@ -223,6 +254,7 @@ func (s *Service) enter(x *seat) {
 		s.seats[x.person.user] = mine
 	}
 	mine[x] = struct{}{}
+	s.tie(x)
 }
 
 func (s *Service) exit(x *seat) {
@@ -232,6 +264,7 @@ func (s *Service) exit(x *seat) {
 	if delete(mine, x); len(mine) == 0 {
 		delete(s.seats, x.person.user)
 	}
+	s.untie(x)
 }
 
 // seatsOf are all seats of a user.
@@ -265,11 +298,25 @@ func (s *Service) open(at place, c *groupstate.Conference) *focus {
 	defer s.mu.Unlock()
 	f := s.foci[at]
 	if f == nil {
-		f = &focus{s: s, at: at, conf: c, version: 1}
-		f.lapse = s.cfg.Clock.AfterFunc(s.cfg.Policies.UserServices().DeactivationGracePeriod, func() { f.do(f.end) })
+		f = &focus{s: s, at: at, conf: c, version: 1, opened: s.cfg.Clock.Now()}
+		f.lapse = s.cfg.Clock.AfterFunc(s.cfg.Policies.UserServices().DeactivationGracePeriod, func() { s.lapsed(f) })
 		s.foci[at] = f
 	}
 	return f
+}
+
+// lapsed ends a conference that has run for as long as the policy allows, and looks
+// again when the rest is over if the policy allows more by now.
+func (s *Service) lapsed(f *focus) {
+	if left := s.cfg.Policies.UserServices().DeactivationGracePeriod - s.cfg.Clock.Now().Sub(f.opened); left > 0 {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		if s.foci[f.at] == f {
+			f.lapse.Reset(left)
+		}
+		return
+	}
+	f.do(f.end)
 }
 
 func (s *Service) forget(f *focus) {

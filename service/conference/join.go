@@ -203,7 +203,6 @@ func (s *Service) joinFocus(ctx context.Context, r *sipmux.Request, at place) (*
 		res := s.joined(r, &q, x)
 		f.later(func() { r.Tx.Respond(res) })
 		f.tell(news{changed: []*person{p}})
-		s.watch(x)
 		return nil
 	})
 	if err != nil {
@@ -240,6 +239,7 @@ func (f *focus) replace(x *seat) {
 		return
 	}
 	old.gone = true
+	f.release(old)
 	for _, d := range []*session{old.chat, old.control} {
 		if d != nil {
 			f.close(d, false)
@@ -266,41 +266,13 @@ func (s *Service) joined(r *sipmux.Request, q *cccp.Request, x *seat) *sip.Messa
 	return res
 }
 
-// watch follows the connection of a seat: once it is lost the device has a time of
-// grace to come back.
-func (s *Service) watch(x *seat) {
-	c := x.conn
-	if c == nil || !c.Stream() { // the end of a UDP address means nothing
-		return
-	}
-	c.OnClose(func() {
-		s.cfg.Clock.AfterFunc(s.cfg.Grace, func() { x.f.lost(x) })
-	})
-}
-
-// lost ends a seat whose connection has not come back.
-func (f *focus) lost(x *seat) {
-	f.do(func() {
-		if x.gone || !x.conn.Closed() {
-			return
-		}
-		if c := x.connection(); c != nil && x.control == nil {
-			x.conn = c
-			f.s.watch(x)
-			return
-		}
-		f.leave(x, "")
-		f.settle()
-	})
-}
-
 // activate notes that a conference is in use, and keeps it while it is.
 func (s *Service) activate(f *focus) {
 	now := s.cfg.Clock.Now()
 	cmd := &groupstate.ActivateConference{Organizer: f.at.organizer, ID: f.at.id, Now: now.UnixMilli(), Until: now.Add(keepFor).UnixMilli()}
 	s.cfg.Life.Go("conference: in use", func(ctx context.Context) error {
 		if _, err := s.propose(ctx, f.at.organizer, cmd); err != nil && ctx.Err() == nil {
-			s.cfg.Log.Debug("it could not be noted that a conference is in use", "conference", f.at.id, "err", err)
+			s.cfg.Log.Warn("it could not be noted that a conference is in use", "conference", f.at.id, "err", err)
 		}
 		return nil
 	})

@@ -1,7 +1,6 @@
 package conference
 
 import (
-	"bytes"
 	"context"
 	"crypto/rand"
 	"strings"
@@ -45,10 +44,7 @@ func (s *Service) Invited(ctx context.Context, r *sipmux.Request, user uc.UserUR
 		x := &seat{f: f, person: p, entity: newEntity(), uri: f.uri(), page: true}
 		f.sit(x)
 		f.page(x, "", s.name(r.User)+" has invited you to a conversation. What you answer goes to all; "+leaveWord+" ends it for you.")
-		f.forgetOld()
-		for i := range f.history {
-			f.deliver(x, &f.history[i], nil)
-		}
+		f.recount(x)
 		f.tell(news{changed: []*person{p}})
 		return nil
 	})
@@ -107,17 +103,33 @@ func (s *Service) paged(r *sipmux.Request) (*sip.Message, error) {
 }
 
 // named is the body of a message with the name of who wrote it in front, for devices
-// that show one sender for a whole session. Only plain text can be changed so.
+// that show one sender for a whole session. Only plain text can be changed so. All such
+// devices share it.
 func (s *Service) named(m *said) []byte {
 	if kindOf(m.contentType) != "text/plain" {
 		return m.body
 	}
-	return append([]byte(s.name(m.by)+": "), m.body...)
+	if m.plain == nil {
+		m.plain = append([]byte(s.name(m.by)+": "), m.body...)
+	}
+	return m.plain
 }
 
 // page sends words of the conference itself.
 func (f *focus) page(x *seat, by uc.UserURI, text string) {
 	f.pages(x, &said{by: by, contentType: "text/plain; charset=UTF-8", body: []byte(text)}, nil)
+}
+
+// turned notes what became of a page. Whoever leaves page after page without an
+// answer has left.
+func (f *focus) turned(x *seat, g *flight, status int) {
+	silent := x.owes.note(status)
+	f.landed(g, x, status)
+	if silent && !x.gone {
+		f.s.cfg.Log.Info("a participant by pages has left: no device answers", "conference", f.at.id, "user", x.person.user)
+		f.leave(x, "")
+		f.settle()
+	}
 }
 
 // pages sends a message to every device of the seat's user that is no Lync client. on
@@ -151,7 +163,7 @@ func (f *focus) pages(x *seat, m *said, on func(status int)) {
 			q.Add("Call-ID", call)
 			q.Add("CSeq", "1 MESSAGE")
 			q.Add("Content-Type", kind)
-			q.Body = bytes.Clone(body)
+			q.Body = body
 			s.send(s.reach(b), q, t.count)
 		}
 	})

@@ -44,7 +44,7 @@ func (f *focus) tell(n news) {
 				continue
 			}
 			if sub.Expires <= now {
-				f.unwatch(x, "")
+				f.unwatch(x, "timeout")
 				continue
 			}
 			body, done := bodies[x.uri]

@@ -17,12 +17,11 @@ import (
 
 // session is a dialog of a seat: with the focus or with the IM MCU.
 type session struct {
-	seat    *seat
-	key     sessionKey
-	entity  string // of the endpoint in the roster
-	dialog  sipdialog.Dialog
-	waiting int // messages without an answer
-	missed  int // answers in a row that did not come in time
+	seat   *seat
+	key    sessionKey
+	entity string // of the endpoint in the roster
+	dialog sipdialog.Dialog
+	owes   debt
 }
 
 // sessionKey finds a session. The local tag is ours and random, which matters
@@ -94,10 +93,13 @@ func (s *Service) within(r *sipmux.Request) (*session, error) {
 // conn is the live connection to a device: the one it joined over, or, for a standard
 // client that has come back, the one it is registered over.
 func (x *seat) connection() *siptrans.Conn {
-	if x.conn != nil && !x.conn.Closed() {
-		return x.conn
-	}
 	s := x.f.s
+	s.mu.Lock()
+	c := x.conn
+	s.mu.Unlock()
+	if c != nil && !c.Closed() {
+		return c
+	}
 	bindings := s.cfg.Locate(x.person.user)
 	for i := range bindings {
 		if b := &bindings[i]; b.Endpoint == x.endpoint && !b.Lync {
