@@ -2,6 +2,7 @@ package siptrans
 
 import (
 	"math"
+	"runtime"
 	"runtime/metrics"
 	"sync"
 	"sync/atomic"
@@ -12,33 +13,30 @@ import (
 // stands in front of the first request of each connection, before anything is done
 // for it. Who has passed it is not stopped again: half a sign-in is work for
 // nothing. Those who wait go in by the order of their arrival, as many per tick as
-// keep the waiting time for a processor near gateTarget. Who has signed in never
-// comes here, so messages and presence go first.
+// keep about gateQueue goroutines waiting for each processor: so there is always
+// something to do, however much of the machine is ours, and never much that waits.
+// Who has signed in never comes here, so messages and presence go first.
 //
 // How many wait is bounded by the budget of strangers' requests.
 type gate struct {
-	shut   atomic.Bool  // whether anybody waits here
-	passed atomic.Int64 // since the last tick, while open
-	delay  atomic.Int64 // ns, smoothed: how long nine of ten goroutines at most waited for a processor
-	sched  schedule
+	shut  atomic.Bool  // whether anybody waits here
+	delay atomic.Int64 // ns, smoothed: how long nine of ten goroutines at most waited for a processor
+	sched schedule
 
 	mu    sync.Mutex // guards the fields below
 	queue []chan bool
-	rate  float64 // let in per tick
-	over  bool    // the layer is closing
+	over  bool // the layer is closing
 }
 
 const (
-	gateTarget = 40 * time.Millisecond
-	gateWait   = 12 * time.Second // then 503
-	gateLeast  = 2                // let in per tick, however busy the processors are
-	gateMost   = 1000
+	gateQueue = 40
+	gateWait  = 12 * time.Second // then 503
+	gateLeast = 2                // let in per tick, however busy the processors are
 )
 
 // enter waits until t may go in; false: it may not.
 func (g *gate) enter(t *ServerTx) bool {
 	if !g.shut.Load() {
-		g.passed.Add(1)
 		return true
 	}
 	t.Uncork()
@@ -75,31 +73,17 @@ func (g *gate) leave(turn chan bool) bool {
 
 // tick looks how busy the processors are and lets in as many as they bear.
 func (g *gate) tick() {
-	late := g.sched.late()
-	delay := time.Duration((3*g.delay.Load() + int64(late)) / 4)
-	g.delay.Store(int64(delay))
+	late, waiting := g.sched.read()
+	g.delay.Store((3*g.delay.Load() + int64(late)) / 4)
+	room := gateQueue*runtime.GOMAXPROCS(0) - waiting
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if !g.shut.Load() {
-		g.rate = (3*g.rate + float64(g.passed.Swap(0))) / 4
-		g.shut.Store(delay > gateTarget)
-		return
-	}
-	switch {
-	case delay > 2*gateTarget:
-		g.rate *= 0.8
-	case delay < gateTarget:
-		g.rate = g.rate*1.25 + 1
-	}
-	g.rate = min(max(g.rate, gateLeast), gateMost)
-	n := min(int(g.rate), len(g.queue))
+	n := min(max(room/2, gateLeast), len(g.queue))
 	for _, turn := range g.queue[:n] {
 		turn <- true
 	}
 	g.queue = append(g.queue[:0], g.queue[n:]...)
-	if len(g.queue) == 0 && delay < gateTarget/2 {
-		g.shut.Store(false)
-	}
+	g.shut.Store(room <= 0 || len(g.queue) > 0)
 }
 
 // close sends away everybody who waits.
@@ -119,21 +103,28 @@ func (g *gate) waiting() int {
 	return len(g.queue)
 }
 
-// schedule reads how long goroutines wait for a processor, as the runtime
-// measures it.
+// schedule reads how long goroutines wait for a processor, and how many, as the
+// runtime measures it.
 type schedule struct {
-	sample [1]metrics.Sample
+	sample [2]metrics.Sample
 	before []uint64
 }
 
-// late is how long nine of ten goroutines waited at most since the last call.
-func (s *schedule) late() time.Duration {
-	s.sample[0].Name = "/sched/latencies:seconds"
+// read returns how long nine of ten goroutines waited at most since the last call,
+// and how many wait now.
+func (s *schedule) read() (late time.Duration, waiting int) {
+	s.sample[0].Name, s.sample[1].Name = "/sched/latencies:seconds", "/sched/goroutines/runnable:goroutines"
 	metrics.Read(s.sample[:])
-	if s.sample[0].Value.Kind() != metrics.KindFloat64Histogram {
-		return 0
+	if s.sample[1].Value.Kind() == metrics.KindUint64 {
+		waiting = int(s.sample[1].Value.Uint64())
 	}
-	h := s.sample[0].Value.Float64Histogram()
+	if s.sample[0].Value.Kind() == metrics.KindFloat64Histogram {
+		late = s.late(s.sample[0].Value.Float64Histogram())
+	}
+	return late, waiting
+}
+
+func (s *schedule) late(h *metrics.Float64Histogram) time.Duration {
 	if len(s.before) != len(h.Counts) {
 		s.before = append(s.before[:0], h.Counts...)
 		return 0

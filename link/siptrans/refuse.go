@@ -85,7 +85,7 @@ func refusal(m *sip.Message, status int, why string) *sip.Message {
 func (l *Layer) overloaded(c *Conn, m *sip.Message) bool {
 	delay := l.gate.delay.Load()
 	if !c.safe.Load() {
-		return l.full(2, 4) || l.cfg.Lag > 0 && delay > int64(l.cfg.Lag)/2 || l.closing.Load()
+		return l.full(2, 4) || l.cfg.Lag > 0 && delay > int64(l.cfg.Lag) || l.closing.Load()
 	}
 	late := l.cfg.Lag > 0 && delay > int64(l.cfg.Lag)
 	if !l.full(4, 4) && !late && !l.closing.Load() {

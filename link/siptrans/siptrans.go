@@ -80,7 +80,7 @@ type Config struct {
 	StrangerWork int           // 2000: those that came without Conn.Trust, a quarter of them from one address
 	StrangerHold int           // 128 MiB: what half-received messages of strangers may take, a quarter of it those of one address
 	OutputHold   int           // 256 MiB: output of all connections that waits; beyond it those that owe much are closed
-	Lag          time.Duration // 1 s: waiting time for a processor before new requests are refused; half of it for strangers
+	Lag          time.Duration // 1 s: waiting time for a processor before new requests are refused
 	RetryAfter   time.Duration // 10 s: middle of the Retry-After of refusals, jittered by half
 }
 
