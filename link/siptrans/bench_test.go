@@ -66,3 +66,12 @@ func BenchmarkSend(b *testing.B) {
 		}
 	}
 }
+
+// BenchmarkGateTick is what the gate costs twenty times a second.
+func BenchmarkGateTick(b *testing.B) {
+	var g gate
+	b.ReportAllocs()
+	for b.Loop() {
+		g.tick()
+	}
+}
