@@ -72,6 +72,14 @@ func (c Cmdlet) Params() []Param {
 	return append(list, c.More...)
 }
 
+// Choices are the values that a shell proposes; nil where any text may be meant.
+func (p Param) Choices() []string {
+	if p.Switch || strings.HasPrefix(p.Takes, "$true|$false") {
+		return []string{"$true", "$false"}
+	}
+	return p.Values
+}
+
 func (p *Param) describe(t reflect.Type) {
 	switch reflect.Zero(t).Interface().(type) {
 	case bool:

@@ -34,7 +34,7 @@ func parametersOf(k *policy.Kind, defaults bool) []Param {
 		if defaults && p.Default != "" {
 			help += "; " + p.Default + " when not given"
 		}
-		list = append(list, Param{Name: p.Name, Help: help, Takes: p.Takes()})
+		list = append(list, Param{Name: p.Name, Help: help, Values: p.Values, Takes: p.Takes()})
 	}
 	return list
 }

@@ -46,6 +46,9 @@ func TestShellCompletion(t *testing.T) {
 				{"trivet New-CsUser -Gener", []string{"-GeneratePassword"}},
 				{"trivet Enable-CsUser -SipAddressType ", []string{"FirstLastName", "UserPrincipalName"}},
 				{"trivet Get-CsUser -As ", []string{"table", "list", "json"}},
+				{"trivet Set-CsUser erin -Enabled ", []string{"$true", "$false"}},
+				{"trivet Set-CsClientPolicy -DisplayPhoto ", []string{"NoPhoto", "AllPhotos"}},
+				{"trivet diagnose user --method ", []string{"Ntlm", "Digest"}},
 			} {
 				args := []string{"-c", script, "x", c.typed}
 				if shell == "fish" {

@@ -69,6 +69,9 @@ func (p program) diagnoseUser(q *question) *cobra.Command {
 	f.StringVar(&q.host, "host", "", "server as it is typed into the client, host or host:port; without it DNS is asked, as a client does")
 	f.StringVar(&q.login, "login", "", "user name to sign in with; without it the address")
 	f.StringVar(&q.method, "method", "", "the one way to sign in that the client knows: "+strings.Join(methods, ", "))
+	if err := cmd.RegisterFlagCompletionFunc("method", cobra.FixedCompletions(methods, cobra.ShellCompDirectiveNoFileComp)); err != nil {
+		panic(err) // there is no such flag
+	}
 	cmd.RunE = func(cmd *cobra.Command, args []string) error {
 		address := args[0]
 		if !strings.HasPrefix(strings.ToLower(address), "sip:") {

@@ -140,7 +140,7 @@ func (p program) session(t client.Target) *client.Session {
 	return s
 }
 
-// complete proposes parameters and their values.
+// complete proposes parameters and their values, "-Name value" and "-Name:value".
 func complete(c cmdlet.Cmdlet, args []string, typed string) ([]string, cobra.ShellCompDirective) {
 	var list []string
 	for _, p := range c.AllParams() {
@@ -148,7 +148,13 @@ func complete(c cmdlet.Cmdlet, args []string, typed string) ([]string, cobra.She
 			if p.File || p.Output != "" {
 				return nil, cobra.ShellCompDirectiveDefault
 			}
-			return p.Values, cobra.ShellCompDirectiveNoFileComp
+			return p.Choices(), cobra.ShellCompDirectiveNoFileComp
+		}
+		if name, _, inline := strings.Cut(typed, ":"); inline && strings.EqualFold(strings.TrimLeft(name, "-"), p.Name) {
+			for _, v := range p.Choices() {
+				list = append(list, name+":"+v)
+			}
+			return list, cobra.ShellCompDirectiveNoFileComp
 		}
 		if name := "-" + p.Name; strings.HasPrefix(strings.ToLower(name), strings.ToLower(typed)) {
 			list = append(list, name+"\t"+p.Help)

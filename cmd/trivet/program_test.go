@@ -65,9 +65,14 @@ func TestExitStatuses(t *testing.T) {
 
 func TestCompletion(t *testing.T) {
 	for args, want := range map[string]string{
-		"__complete Get-CsUs ":                      ":", // cobra ends its list with a directive
-		"__complete Get-CsUser -res":                "-ResultSize",
-		"__complete Enable-CsUser -SipAddressType ": "FirstLastName",
+		"__complete Get-CsUs ":                         ":", // cobra ends its list with a directive
+		"__complete Get-CsUser -res":                   "-ResultSize",
+		"__complete Enable-CsUser -SipAddressType ":    "FirstLastName",
+		"__complete Set-CsUser erin -Enabled ":         "$true\n$false",
+		"__complete Remove-CsUser erin -confirm:":      "-confirm:$true\n-confirm:$false",
+		"__complete Set-CsClientPolicy -DisplayPhoto ": "NoPhoto\nPhotosFromADOnly\nAllPhotos",
+		"__complete Set-CsClientPolicy -EnableURL ":    "$true\n$false",
+		"__complete diagnose user --method ":           "Ntlm\nKerberos\nTlsDsk\nDigest",
 	} {
 		list := strings.Split(args, " ")
 		if out, _, status := invoke(t, nil, list...); status != 0 || !strings.Contains(out, want) {
