@@ -5,9 +5,11 @@ import (
 	"context"
 	"fmt"
 	"net"
+	"runtime"
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -288,4 +290,49 @@ func slowTimers() siptxn.Timers {
 	t := siptxn.Standard()
 	t.T1 = time.Hour
 	return t
+}
+
+// TestScheduleSeesTheQueue: goroutines that wait for a processor are counted, and
+// so is the time they wait.
+func TestScheduleSeesTheQueue(t *testing.T) {
+	var s schedule
+	s.read()
+	var busy sync.WaitGroup
+	var stop atomic.Bool
+	for range 300 {
+		busy.Go(func() {
+			for !stop.Load() {
+				runtime.Gosched()
+			}
+		})
+	}
+	await(t, "many wait", func() bool { late, waiting := s.read(); return waiting > 200 && late > 0 })
+	stop.Store(true)
+	busy.Wait()
+	await(t, "few wait", func() bool { _, waiting := s.read(); return waiting < 50 })
+}
+
+// TestGateShuts: newcomers wait while many goroutines do, are let in all the same,
+// one by one, and nobody waits when the processors are free.
+func TestGateShuts(t *testing.T) {
+	l := start(t, Config{Handler: handlerFunc(ok)})
+	addr := listen(t, l, "tcp", nil)
+	var busy sync.WaitGroup
+	var stop atomic.Bool
+	for range 100 * runtime.GOMAXPROCS(0) {
+		busy.Go(func() {
+			for !stop.Load() {
+				runtime.Gosched()
+			}
+		})
+	}
+	await(t, "the gate is shut", l.gate.shut.Load)
+	p := dial(t, "tcp", addr)
+	p.send(request("REGISTER", "alice", "alice", "x", 1, "", ""))
+	if res := p.recv(); res.Status != 200 {
+		t.Errorf("got %d", res.Status)
+	}
+	stop.Store(true)
+	busy.Wait()
+	await(t, "the gate is open", func() bool { return !l.gate.shut.Load() })
 }
