@@ -6,19 +6,17 @@ import (
 	"trivet/uc"
 )
 
-// Search asks for people whose attributes have words with given beginnings. All
-// terms have to fit. Case, accents and punctuation do not matter. Users who are
+// Search asks for groups whose attributes have words with given beginnings. All
+// terms have to fit. Case, accents and punctuation do not matter. Groups that are
 // hidden from address lists are never found.
 type Search struct {
 	Terms []Term
-	Limit int  // at most so many; 1 to MaxResults
-	Homed bool // only those with a SIP address
+	Limit int // at most so many; 1 to MaxResults
 }
 
 // Term is one condition of a Search: every word of Text begins a word of the
-// attribute. A telephone number is compared by its digits, an address with an @
-// as a whole from its beginning. A term without a letter or digit fits everybody;
-// a search of nothing else finds nobody.
+// attribute. An address with an @ is compared as a whole from its beginning. A term
+// without a letter or digit fits every group; a search of nothing else finds none.
 type Term struct {
 	Attribute Attribute // AnyAttribute: each word may begin a word of any of them
 	Text      string
@@ -30,19 +28,10 @@ type Attribute uint8
 // Attributes that can be searched.
 const (
 	AnyAttribute Attribute = iota
-	FirstName
-	LastName
 	DisplayName
-	Mail // also further addresses
+	Mail
 	Alias
 	SipAddress
-	Phone // of any kind
-	Title
-	Company
-	Department
-	Office
-	Place // city, state and country
-	attributeCount
 )
 
 // Limits of a Search.

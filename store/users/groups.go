@@ -237,16 +237,6 @@ func groupConflict(op string, g *Group, err error) error {
 	return exists(op, column, value)
 }
 
-// indexGroup brings the words of a stored group behind it.
-func indexGroup(ctx context.Context, tx *sql.Tx, g *Group) error {
-	var id int64
-	if err := tx.QueryRowContext(ctx, "SELECT id FROM groups WHERE guid = ?", g.GUID).Scan(&id); err != nil {
-		return err
-	}
-	w, listed := groupWordsOf(g)
-	return putWords(ctx, tx, "group_words", id, w, listed)
-}
-
 // UpdateGroup implements Groups.
 func (s *SQLite) UpdateGroup(ctx context.Context, guid string, change func(*Group) error) (Group, error) {
 	const op = "users.UpdateGroup"

@@ -15,69 +15,45 @@ import (
 
 // AddressLists are the reads of address books.
 type AddressLists interface {
-	// Search returns the users for whom q holds, by display name, and whether
+	// SearchGroups returns the groups for whom q holds, by display name, and whether
 	// there are more than its limit; then those whose words equal the terms are
 	// among the returned before those that only begin with them. The cost depends
-	// on the terms, not on the size of the directory.
-	Search(ctx context.Context, q directory.Search) (list []User, more bool, err error)
-	// SearchGroups is Search for groups. They have a display name, an alias and
-	// addresses.
+	// on the terms, not on the number of groups.
 	SearchGroups(ctx context.Context, q directory.Search) (list []Group, more bool, err error)
 	// ChangedSince returns what changed at t or later. Who is gone is known for 90
 	// days; for an earlier t the failure is fault.Gone and all has to be read.
 	ChangedSince(ctx context.Context, t time.Time) (directory.Changes, error)
 }
 
-// Search implements AddressLists.
-func (s *SQLite) Search(ctx context.Context, q directory.Search) (list []User, more bool, err error) {
-	err = s.search(ctx, "users.Search", "user_words", q, func(tx *sql.Tx, ids string, hasMore bool) (err error) {
-		more = hasMore
-		list, err = query(ctx, tx, selectUser+` WHERE guid IN (SELECT guid FROM word_ids WHERE id IN (SELECT value FROM json_each(?)))
-			ORDER BY display_key, guid`, ids)
-		return err
-	})
-	return list, more, err
-}
-
-// SearchGroups implements AddressLists.
+// SearchGroups implements AddressLists. It reads in one view of the database.
 func (s *SQLite) SearchGroups(ctx context.Context, q directory.Search) (list []Group, more bool, err error) {
-	err = s.search(ctx, "users.SearchGroups", "group_words", q, func(tx *sql.Tx, ids string, hasMore bool) (err error) {
-		more = hasMore
-		list, err = queryGroups(ctx, tx, selectGroup+" WHERE id IN (SELECT value FROM json_each(?)) ORDER BY display_key, guid", ids)
-		return err
-	})
-	return list, more, err
-}
-
-// search finds the numbers of the rows and hands them on as a JSON array, all in
-// one view of the database. Nothing is handed on when nobody can fit.
-func (s *SQLite) search(ctx context.Context, op, table string, q directory.Search, load func(tx *sql.Tx, ids string, more bool) error) error {
+	const op = "users.SearchGroups"
 	if q.Limit < 1 || q.Limit > directory.MaxResults {
-		return fault.Newf(fault.Invalid, op, "Limit needs to be 1 to %d, not %d", directory.MaxResults, q.Limit).About("Limit")
+		return nil, false, fault.Newf(fault.Invalid, op, "Limit needs to be 1 to %d, not %d", directory.MaxResults, q.Limit).About("Limit")
 	}
 	exact, prefix, err := expressions(q)
 	if err != nil || prefix == "" {
-		return err
+		return nil, false, err
 	}
 	tx, err := s.readers.BeginTx(ctx, &sql.TxOptions{ReadOnly: true})
 	if err != nil {
-		return unavailable(op, err)
+		return nil, false, unavailable(op, err)
 	}
 	defer tx.Rollback()
-	ids, err := matches(ctx, tx, table, exact, q.Limit+1, nil)
+	ids, err := matches(ctx, tx, exact, q.Limit+1, nil)
 	if err == nil && len(ids) <= q.Limit {
-		ids, err = matches(ctx, tx, table, prefix, q.Limit+1, ids)
+		ids, err = matches(ctx, tx, prefix, q.Limit+1, ids)
 	}
 	if err == nil && len(ids) > 0 {
-		chosen := ids[:min(len(ids), q.Limit)]
-		err = load(tx, "["+strings.Join(chosen, ",")+"]", len(ids) > q.Limit)
+		chosen := "[" + strings.Join(ids[:min(len(ids), q.Limit)], ",") + "]"
+		list, err = queryGroups(ctx, tx, selectGroup+" WHERE id IN (SELECT value FROM json_each(?)) ORDER BY display_key, guid", chosen)
 	}
-	return unavailable(op, err)
+	return list, len(ids) > q.Limit, unavailable(op, err)
 }
 
-// matches adds rows that fit expression to have, up to limit.
-func matches(ctx context.Context, tx *sql.Tx, table, expression string, limit int, have []string) ([]string, error) {
-	rows, err := tx.QueryContext(ctx, "SELECT rowid FROM "+table+" WHERE "+table+" MATCH ? LIMIT ?", expression, limit+len(have))
+// matches adds the numbers of groups that fit expression to have, up to limit.
+func matches(ctx context.Context, tx *sql.Tx, expression string, limit int, have []string) ([]string, error) {
+	rows, err := tx.QueryContext(ctx, "SELECT rowid FROM group_words WHERE group_words MATCH ? LIMIT ?", expression, limit+len(have))
 	if err != nil {
 		return nil, err
 	}
@@ -107,7 +83,7 @@ const (
 // expressions are q in the language of FTS5: for whole words, and for beginnings
 // of words. They are empty when q has no words.
 func expressions(q directory.Search) (exact, prefix string, err error) {
-	const op = "users.Search"
+	const op = "users.SearchGroups"
 	if len(q.Terms) > directory.MaxTerms {
 		return "", "", fault.Newf(fault.Invalid, op, "Terms may be at most %d", directory.MaxTerms).About("Terms")
 	}
@@ -122,10 +98,6 @@ func expressions(q directory.Search) (exact, prefix string, err error) {
 	}
 	if whole == nil {
 		return "", "", nil
-	}
-	if q.Homed {
-		mark := "marks : " + homed
-		whole, begun = append(whole, mark), append(begun, mark)
 	}
 	return strings.Join(whole, " AND "), strings.Join(begun, " AND "), nil
 }
@@ -143,10 +115,6 @@ func expression(t directory.Term, star string) string {
 		return "{" + column + "} : " + e
 	}
 	column := attributes[t.Attribute]
-	number := digits(t.Text)
-	if t.Attribute == directory.Phone && number != "" {
-		return in(column, number)
-	}
 	var words, parts []string
 	for _, field := range strings.Fields(t.Text) {
 		if !strings.Contains(field, "@") {
@@ -162,17 +130,10 @@ func expression(t directory.Term, star string) string {
 	}
 	words = words[:min(len(words), maxWords)]
 	if len(words) > 0 {
-		e := in(column, words...)
-		if t.Attribute == directory.AnyAttribute && len(words) > 1 && isNumber(t.Text) {
-			e = "(" + in("phone", number) + " OR " + e + ")"
-		}
-		parts = append(parts, e)
+		parts = append(parts, in(column, words...))
 	}
 	return strings.Join(parts[:min(len(parts), maxWords)], " AND ")
 }
-
-// isNumber reports whether a text is written like a telephone number.
-func isNumber(s string) bool { return strings.Trim(s, "0123456789+-()./ ") == "" }
 
 func or(s, otherwise string) string {
 	if s != "" {

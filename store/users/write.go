@@ -84,9 +84,6 @@ func (s *SQLite) add(ctx context.Context, tx *sql.Tx, n New) (Change, error) {
 	if _, err := tx.ExecContext(ctx, insertUser, pack(u).values()...); err != nil {
 		return Change{}, conflict(op, u, err)
 	}
-	if err := indexUser(ctx, tx, nil, &u); err != nil {
-		return Change{}, err
-	}
 	s.moved(0, u.RoutingGroup)
 	return Change{New: &u, Password: true}, s.putSecrets(ctx, tx, u.GUID, n.Secrets)
 }
@@ -163,13 +160,10 @@ func (s *SQLite) amend(ctx context.Context, tx *sql.Tx, op, guid string, change 
 	return append(told, followers...), err
 }
 
-// store writes a changed row with its words and notes a change of address.
+// store writes a changed row and notes a change of address.
 func (s *SQLite) store(ctx context.Context, tx *sql.Tx, op string, before, after *User) error {
 	if _, err := tx.ExecContext(ctx, updateUser, append(pack(*after).values(), after.GUID)...); err != nil {
 		return conflict(op, *after, err)
-	}
-	if err := indexUser(ctx, tx, before, after); err != nil {
-		return err
 	}
 	if r, ok := renamed(before, after); ok {
 		return noteRename(ctx, tx, r)
@@ -224,7 +218,7 @@ func (s *SQLite) Delete(ctx context.Context, guid string) error {
 		}
 		followers, err := s.reports(ctx, tx, managerKey(&u), "")
 		_, left := tx.ExecContext(ctx, "UPDATE groups SET when_changed = ? WHERE guid IN (SELECT group_guid FROM members WHERE user_guid = ?)", sqlite.Millis(s.now()), u.GUID)
-		if err := errors.Join(err, left, forgetUser(ctx, tx, u.GUID), s.noteGone(ctx, tx, u.GUID, u.SipAddress, u.WindowsEmailAddress, false)); err != nil {
+		if err := errors.Join(err, left, s.noteGone(ctx, tx, u.GUID, u.SipAddress, u.WindowsEmailAddress, false)); err != nil {
 			return nil, err
 		}
 		if _, err := tx.ExecContext(ctx, "DELETE FROM users WHERE guid = ?", u.GUID); err != nil {

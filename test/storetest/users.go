@@ -31,7 +31,7 @@ func Users(t *testing.T, open func(t *testing.T) users.Store) {
 		{"create is all or nothing", allOrNothing}, {"update", update}, {"delete", remove}, {"secrets", secrets},
 		{"routing groups", routingGroups}, {"renames", renames}, {"changes are told in order", told}, {"certificates", clientCertificates},
 		{"all properties", allProperties}, {"managers", managers}, {"photos", photos}, {"batches", batches}, {"groups", groups},
-		{"groups refused", groupRefusals}, {"members of groups", groupMembers}, {"groups in themselves", groupCycles}, {"search", search},
+		{"groups refused", groupRefusals}, {"members of groups", groupMembers}, {"groups in themselves", groupCycles},
 		{"search for groups", searchGroups}, {"changes since", changes}, {"readers beside a writer", concurrent}, {"a cancelled context", cancelled},
 	} {
 		t.Run(c.name, func(t *testing.T) {
