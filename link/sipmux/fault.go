@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"trivet/fault"
+	"trivet/rule/sipdialog"
 	"trivet/wire/sip"
 )
 
@@ -58,6 +59,9 @@ func (m *Mux) failure(r *Request, err error) *sip.Message {
 		m.cfg.Log.Debug("a request was refused", "method", r.Method, "user", r.User, "err", err)
 	}
 	row := statuses[kind]
+	if errors.Is(err, sipdialog.OutOfOrder) {
+		row.status = 500
+	}
 	if f.Diag != 0 {
 		row.diag = f.Diag
 	}

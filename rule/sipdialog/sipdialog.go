@@ -6,6 +6,7 @@
 package sipdialog
 
 import (
+	"errors"
 	"slices"
 	"strings"
 
@@ -49,9 +50,13 @@ func (d *Dialog) Refresh(contact string) {
 	}
 }
 
+// OutOfOrder is the cause of the fault of a request whose CSeq number is too low: 500,
+// RFC 3261 12.2.2.
+var OutOfOrder = errors.New("out of order")
+
 // Receive checks the CSeq of a request from the peer, RFC 3261 12.2.2: numbers
 // grow, gaps are fine. ACK and CANCEL repeat the number of their INVITE. The
-// fault is Stale: answer 500 and change nothing. An ended dialog is Gone: 481.
+// fault is Stale because of OutOfOrder: nothing changes. An ended dialog is Gone: 481.
 func (d *Dialog) Receive(method string, seq uint32) error {
 	const op = "sipdialog.Receive"
 	switch {
@@ -60,7 +65,7 @@ func (d *Dialog) Receive(method string, seq uint32) error {
 	case method == "ACK" || method == "CANCEL":
 		return nil
 	case d.HasRemote && seq <= d.RemoteSeq:
-		return fault.New(fault.Stale, op, "the CSeq number is not higher than that of the last request")
+		return fault.New(fault.Stale, op, "the CSeq number is not higher than that of the last request").Because(OutOfOrder)
 	}
 	d.RemoteSeq, d.HasRemote = seq, true
 	if method == "BYE" {

@@ -144,6 +144,7 @@ func (s *Service) Routes() []sipmux.Route {
 		{Method: "INFO", Serve: s.info, Doc: "commands to a conference: roles, lock, eject, end; and typing notices ([MS-CONFBAS], [MS-CONFIM])"},
 		{Method: "MESSAGE", Serve: s.message, Quick: true, Doc: "an instant message to all participants"},
 		{Method: "BYE", Serve: s.bye, Quick: true, Doc: "leaves a conference, or its instant messages"},
+		{Method: "OPTIONS", Serve: s.options, Doc: "what a conference can do"},
 	}
 	for _, method := range []string{"NOTIFY", "PRACK", "REFER", "UPDATE"} {
 		rows = append(rows, sipmux.Route{Method: method, Serve: s.unknown, Quick: true, Doc: "refused: a conference does not take it"})
@@ -157,7 +158,7 @@ func (s *Service) Routes() []sipmux.Route {
 	)
 }
 
-const allowed = "INVITE, ACK, BYE, CANCEL, INFO, MESSAGE, SUBSCRIBE"
+const allowed = "INVITE, ACK, BYE, CANCEL, INFO, MESSAGE, OPTIONS, SUBSCRIBE"
 
 func (s *Service) unknown(_ context.Context, r *sipmux.Request) (*sip.Message, error) {
 	res := r.Reply(405, "")

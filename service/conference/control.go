@@ -160,13 +160,13 @@ func modifyRunning(ctx context.Context, a *asked) ([]byte, error) {
 func lookAround(_ context.Context, a *asked) (body []byte, _ error) {
 	a.f.mu.Lock()
 	defer a.f.mu.Unlock()
-	return a.f.full(a.f.uri()), nil
+	return a.f.full(a.f.uri(), fits(a.r.Conn)), nil
 }
 
 func getUsers(_ context.Context, a *asked) (body []byte, _ error) {
 	a.f.mu.Lock()
 	defer a.f.mu.Unlock()
-	return cccp.AppendRoster(nil, a.f.roster()), nil
+	return fit(a.f.roster(), fits(a.r.Conn), func(users []cccp.User) []byte { return cccp.AppendRoster(nil, users) }), nil
 }
 
 // changed takes what the conference is now.

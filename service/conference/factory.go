@@ -227,7 +227,9 @@ func (s *Service) propose(ctx context.Context, organizer uc.UserURI, cmd groupst
 func (s *Service) look(ctx context.Context, at place) (found *groupstate.Conference, err error) {
 	err = s.cfg.Groups.Read(ctx, at.organizer, func(state *groupstate.State) {
 		if u := state.User(at.organizer); u != nil {
-			found = u.Conference(at.id)
+			if found = u.Conference(at.id); !u.Enabled() {
+				found = nil // it has ended for as long as the organizer is disabled
+			}
 		}
 	})
 	if err == nil && found == nil || fault.Is(err, fault.NotFound) {
@@ -273,10 +275,28 @@ func getConferences(ctx context.Context, s *Service, r *sipmux.Request, _ *cccp.
 	if err != nil {
 		return nil, err
 	}
+	return s.list(r.User, all, fits(r.Conn))
+}
+
+// list describes the conferences of a user in at most size bytes. Those behind it are
+// only named, so that all are there.
+func (s *Service) list(organizer uc.UserURI, all []*groupstate.Conference, size int) ([]byte, error) {
+	keys := 0
+	for _, c := range all {
+		keys += len(cccp.AppendKey(nil, Focus(organizer, c.ID)))
+	}
+	if keys > size {
+		return nil, fault.Newf(fault.Limit, "conference.list", "you have %d conferences, which do not fit one answer; delete some that you do not need", len(all)).Diagnosed(diagEntity)
+	}
 	var body []byte
 	for _, c := range all {
-		i := cccp.Info{Entity: Focus(r.User, c.ID), Description: s.description(r.User, c)}
-		body = i.Append(body)
+		key := cccp.AppendKey(nil, Focus(organizer, c.ID))
+		keys -= len(key)
+		i := cccp.Info{Entity: Focus(organizer, c.ID), Description: s.description(organizer, c)}
+		if full := i.Append(nil); len(body)+len(full)+keys <= size {
+			key = full
+		}
+		body = append(body, key...)
 	}
 	return body, nil
 }
@@ -302,15 +322,18 @@ func (s *Service) modify(ctx context.Context, at place, now time.Time, q *cccp.R
 	cmd := &groupstate.ModifyConference{Organizer: at.organizer, ID: at.id, Now: now.UnixMilli()}
 	var err error
 	if d := q.Info.Description; d != nil {
-		if d.Subject != "" {
+		if d.Named&cccp.NamedSubject != 0 {
 			cmd.What |= groupstate.ChangeSubject
 			cmd.Subject = cut(d.Subject)
 		}
 		if d.AdmissionPolicy != "" {
-			cmd.What |= groupstate.ChangeLevel | groupstate.ChangePromotion
+			cmd.What |= groupstate.ChangeLevel
 			if cmd.Level, err = s.level(at.organizer, d.AdmissionPolicy); err != nil {
 				return nil, err
 			}
+		}
+		if d.Named&cccp.NamedAutopromote != 0 {
+			cmd.What |= groupstate.ChangePromotion
 			if cmd.Promote, err = promotionOf(d.Autopromote); err != nil {
 				return nil, err
 			}
@@ -325,6 +348,9 @@ func (s *Service) modify(ctx context.Context, at place, now time.Time, q *cccp.R
 		if cmd.Listed, err = guests(at.organizer, q.Info.Users); err != nil {
 			return nil, err
 		}
+	}
+	if cmd.What == 0 {
+		return nil, fault.New(fault.Invalid, "conference.modify", "the conference-info names nothing that can be changed: subject, admission-policy, autopromote, expiry-time or users").Diagnosed(diagEntity)
 	}
 	return s.propose(ctx, at.organizer, cmd)
 }

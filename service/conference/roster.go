@@ -7,7 +7,9 @@ import (
 	"trivet/fault"
 	"trivet/link/sipmux"
 	"trivet/link/sipnotify"
+	"trivet/link/siptrans"
 	"trivet/rule/groupstate"
+	"trivet/rule/sipdialog"
 	"trivet/uc"
 	"trivet/wire/cccp"
 	"trivet/wire/sip"
@@ -59,10 +61,57 @@ func (f *focus) tell(n news) {
 	}
 }
 
+// Bounds of a document that is sent, in bytes: what readers take (cccp.MaxDocument,
+// limits.message-bytes), and what fits a datagram. Headers and the envelope have room
+// beside it.
+const (
+	maxSent     = 240 << 10
+	maxDatagram = 48 << 10
+)
+
+// fits is how large a document may be that is sent over a connection.
+func fits(c *siptrans.Conn) int {
+	if c != nil && !c.Stream() {
+		return maxDatagram
+	}
+	return maxSent
+}
+
+// thinner are the ways to make a roster smaller, one after the other: each user with
+// the sessions of one device, with none, and with nothing but address and role.
+var thinner = []func(u *cccp.User){
+	func(u *cccp.User) { u.Endpoints = u.Endpoints[:min(len(u.Endpoints), 2)] },
+	func(u *cccp.User) { u.Endpoints = nil },
+	func(u *cccp.User) { u.DisplayText = "" },
+}
+
+// fit writes users with as much of each as fits, and at last not all of them. What is
+// left out comes with the next change of a user.
+func fit(users []cccp.User, size int, write func([]cccp.User) []byte) []byte {
+	b := write(users)
+	for _, thin := range thinner {
+		if len(b) <= size {
+			return b
+		}
+		for i := range users {
+			thin(&users[i])
+		}
+		b = write(users)
+	}
+	for len(b) > size && len(users) > 0 {
+		users = users[:len(users)-1-len(users)/8]
+		b = write(users)
+	}
+	return b
+}
+
 // full is the whole roster for one watcher.
-func (f *focus) full(entity string) []byte {
-	i := cccp.Info{Entity: entity, State: cccp.Full, Version: f.version, Description: f.s.description(f.at.organizer, f.conf), Users: f.roster(), Views: f.views()}
-	return i.Append(nil)
+func (f *focus) full(entity string, size int) []byte {
+	i := cccp.Info{Entity: entity, State: cccp.Full, Version: f.version, Description: f.s.description(f.at.organizer, f.conf), Views: f.views()}
+	return fit(f.roster(), size, func(users []cccp.User) []byte {
+		i.Users = users
+		return i.Append(nil)
+	})
 }
 
 func (f *focus) roster() []cccp.User {
@@ -201,7 +250,7 @@ func (f *focus) subscribe(r *sipmux.Request, cmd *groupstate.Subscribe) error {
 
 // answer accepts a SUBSCRIBE and tells the whole roster.
 func (f *focus) answer(r *sipmux.Request, sub *groupstate.Subscription, x *seat) {
-	body, seconds := f.full(x.uri), int(max(sub.Expires-sub.Since, 0)/1000)
+	body, seconds := f.full(x.uri, fits(r.Conn)), int(max(sub.Expires-sub.Since, 0)/1000)
 	f.later(func() { f.s.notifier.Deliver(r, sub, seconds, cccp.TypeInfo, body) })
 }
 
@@ -215,7 +264,7 @@ func (f *focus) renew(r *sipmux.Request, cmd *groupstate.Subscribe) error {
 				continue
 			}
 			if cmd.Dialog.RemoteCSeq <= x.watch.Dialog.RemoteCSeq {
-				return fault.New(fault.Stale, "conference.subscribe", "CSeq must be higher than in the SUBSCRIBE before it")
+				return fault.New(fault.Stale, "conference.subscribe", "CSeq must be higher than in the SUBSCRIBE before it").Because(sipdialog.OutOfOrder)
 			}
 			next := *x.watch
 			next.Dialog.RemoteCSeq = cmd.Dialog.RemoteCSeq
@@ -234,7 +283,7 @@ func (f *focus) answerRenewed(r *sipmux.Request, next *groupstate.Subscription, 
 	if x.watch = next; lifetime == 0 {
 		x.watch = nil
 	}
-	body := f.full(x.uri)
+	body := f.full(x.uri, fits(r.Conn))
 	f.later(func() { f.s.notifier.Deliver(r, next, int(lifetime/time.Second), cccp.TypeInfo, body) })
 }
 

@@ -31,7 +31,7 @@ func TestRequestsOfClients(t *testing.T) {
 	}{
 		{"capabilities.xml", Request{ID: "0", From: "sip:alice@example.test", To: factory, Command: "getConferencingCapabilities"}},
 		{"addconference.xml", Request{ID: "1", From: "sip:alice@example.test", To: factory, Command: "addConference", Info: &Info{
-			Description: &Description{ConferenceID: "E1DB3407FAF239FBB75FCC21B87842B6", Expiry: time.Date(2026, 11, 21, 10, 26, 13, 0, time.UTC), AdmissionPolicy: "openAuthenticated"},
+			Description: &Description{ConferenceID: "E1DB3407FAF239FBB75FCC21B87842B6", Expiry: time.Date(2026, 11, 21, 10, 26, 13, 0, time.UTC), AdmissionPolicy: "openAuthenticated", Named: NamedSubject},
 			Views:       []View{{Entity: "chat"}},
 		}}},
 		{"adduser.xml", Request{ID: "2", From: "sip:alice@example.test", To: focus, Command: "addUser", ConfEntity: focus, User: &User{
@@ -92,7 +92,7 @@ func full() Info {
 		Entity: `sip:alice@example.test;gruu;opaque=app:conf:focus:id:A"&<>`, State: Full, Version: 7,
 		Description: &Description{
 			DisplayText: "d", Subject: "Plans & <more>", URIs: []URI{{"sip:chat", "chat", "chat"}}, ConferenceID: "A1", LastUpdate: at, LastActivate: at.Add(time.Second),
-			IsActive: true, Expiry: at.Add(time.Hour), AdmissionPolicy: "anonymous", Autopromote: 0x8000, Organizer: Organizer{"Alice", "sip:alice@example.test"}, JoinURL: "https://x/meet/a/b",
+			IsActive: true, Expiry: at.Add(time.Hour), AdmissionPolicy: "anonymous", Autopromote: 0x8000, Named: NamedSubject | NamedAutopromote, Organizer: Organizer{"Alice", "sip:alice@example.test"}, JoinURL: "https://x/meet/a/b",
 		},
 		Users: []User{
 			{Entity: "sip:bob@example.test", State: Full, DisplayText: "Bob Brøwn", Roles: []string{Presenter, "x"}, Endpoints: []Endpoint{{"{1}", Focus, "sip:e", Connected}, {"{2}", Chat, "", Disconnected}}},
@@ -114,6 +114,21 @@ func TestInfoRoundTrip(t *testing.T) {
 	var empty Info
 	if got, err := ParseInfo(empty.Append(nil)); err != nil || cmp.Diff(empty, got) != "" {
 		t.Errorf("%v %+v", err, got)
+	}
+}
+
+// TestWhatIsNamed: an element with the zero value is not one that is missing.
+func TestWhatIsNamed(t *testing.T) {
+	i, err := ParseInfo([]byte(`<conference-info><conference-description><subject/><autopromote>0</autopromote></conference-description><users/></conference-info>`))
+	if err != nil || i.Users == nil || i.Description.Named != NamedSubject|NamedAutopromote {
+		t.Errorf("%v %+v", err, i)
+	}
+	i, err = ParseInfo([]byte(`<conference-info><conference-description/></conference-info>`))
+	if err != nil || i.Users != nil || i.Description.Named != 0 {
+		t.Errorf("%v %+v", err, i)
+	}
+	if i, err = ParseInfo(AppendKey(nil, `sip:a"b`)); err != nil || i.Entity != `sip:a"b` {
+		t.Errorf("%v %+v", err, i)
 	}
 }
 

@@ -37,7 +37,7 @@ type Info struct {
 	State       string
 	Version     uint64
 	Description *Description
-	Users       []User
+	Users       []User // not nil once a document read had the element
 	Views       []View
 }
 
@@ -55,7 +55,18 @@ type Description struct {
 	Autopromote     uint32 // 0 nobody, see [MS-CONFBAS] 2.2.2.3
 	Organizer       Organizer
 	JoinURL         string
+	Named           Named // what a document read had, whatever its value
 }
+
+// Named says which elements a description had; for those the zero value means
+// something too.
+type Named uint8
+
+// The elements.
+const (
+	NamedSubject Named = 1 << iota
+	NamedAutopromote
+)
 
 // Organizer is who made the conference.
 type Organizer struct {
@@ -122,6 +133,9 @@ func (i *Info) read(s *xmlpull.Scanner) {
 }
 
 func readUsers(s *xmlpull.Scanner, list []User) []User {
+	if list == nil {
+		list = []User{}
+	}
 	for name := range s.Children() {
 		if name == "user" && room(s, len(list), MaxUsers, "users") {
 			var u User
@@ -150,6 +164,7 @@ func (d *Description) read(s *xmlpull.Scanner) {
 			d.DisplayText = value(s)
 		case "subject":
 			d.Subject = value(s)
+			d.Named |= NamedSubject
 		case "conference-id":
 			d.ConferenceID = value(s)
 		case "expiry-time":
@@ -164,6 +179,7 @@ func (d *Description) read(s *xmlpull.Scanner) {
 			d.AdmissionPolicy = value(s)
 		case "autopromote":
 			d.Autopromote = promotion(s)
+			d.Named |= NamedAutopromote
 		case "join-url":
 			d.JoinURL = value(s)
 		case "organizer":

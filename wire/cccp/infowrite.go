@@ -39,6 +39,13 @@ func (i *Info) Append(b []byte) []byte {
 	return append(b, "</conference-info>"...)
 }
 
+// AppendKey writes a document that only names a conference, for lists that would be
+// too long otherwise.
+func AppendKey(b []byte, entity string) []byte {
+	b = xmlpull.AppendAttr(append(b, `<conference-info xmlns="`+nsInfo+`"`...), "entity", entity)
+	return append(b, "/>"...)
+}
+
 func (d *Description) append(b []byte) []byte {
 	b = append(b, "<conference-description>"...)
 	b = optional(b, "display-text", d.DisplayText)
