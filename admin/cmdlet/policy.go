@@ -266,7 +266,8 @@ func (p *SetPolicy) Run(ctx context.Context, c *Call) error {
 	if len(p.values) == 0 {
 		return fault.Newf(fault.Invalid, "cmdlet.policy", "Set-%s needs something to change; see trivet help Set-%s", p.kind.Noun, p.kind.Noun)
 	}
-	if _, err := checked(p.kind, in.Values, p.values); err != nil || !c.ShouldProcess("Set-"+p.kind.Noun, in.Identity.String()) {
+	values, err := checked(p.kind, in.Values, p.values)
+	if err != nil || !c.ShouldChange("Set-"+p.kind.Noun, in.Identity.String(), changesOf(p.kind, in.Values, values, p.values)) {
 		return err
 	}
 	return c.Deployment.Policies().Change(ctx, c.Caller.Name, p.kind, in.Identity, func(old policy.Values, exists bool) (policy.Values, error) {
@@ -300,7 +301,7 @@ func (p *RemovePolicy) Run(ctx context.Context, c *Call) error {
 	if err != nil {
 		return err
 	}
-	if err := p.release(ctx, c, in.Identity); err != nil || !c.ShouldProcess("Remove-"+p.kind.Noun, in.Identity.String()) {
+	if free, err := p.release(ctx, c, in.Identity); !free || err != nil || !c.ShouldProcess("Remove-"+p.kind.Noun, in.Identity.String()) {
 		return err
 	}
 	return c.Deployment.Policies().Change(ctx, c.Caller.Name, p.kind, in.Identity, func(policy.Values, bool) (policy.Values, error) { return nil, nil })
@@ -310,17 +311,22 @@ func (p *RemovePolicy) Run(ctx context.Context, c *Call) error {
 const maxNamed = 3
 
 // release takes a tag from the users who have it, with -Force, or says who they
-// are.
-func (p *RemovePolicy) release(ctx context.Context, c *Call, id policy.Identity) error {
+// are; -WhatIf says it as a warning. It reports whether nobody has the tag then.
+func (p *RemovePolicy) release(ctx context.Context, c *Call, id policy.Identity) (bool, error) {
 	if id.Scope != policy.Tag {
-		return nil
+		return true, nil
 	}
 	users, err := c.holders(ctx, p.kind, id.Name)
 	if err != nil || len(users) == 0 {
-		return err
+		return err == nil, err
 	}
-	if !c.Force {
-		return inUse(p.kind, id, users)
+	switch {
+	case c.Force:
+	case c.WhatIf:
+		c.Warn("%s %q was granted to %s; Remove-%s would refuse without -Force, which gives them Global.", p.kind.Noun, id.Name, named(users), p.kind.Noun)
+		return false, nil
+	default:
+		return false, fault.Newf(fault.Exists, "cmdlet.policy", "%s %q was granted to %s; grant them another one, or give -Force, which gives them Global", p.kind.Noun, id.Name, named(users)).About("Identity")
 	}
 	at := grantField(p.kind)
 	for _, u := range users {
@@ -334,25 +340,25 @@ func (p *RemovePolicy) release(ctx context.Context, c *Call, id policy.Identity)
 			return nil
 		})
 		if err != nil && !fault.Is(err, fault.NotFound) {
-			return err
+			return false, err
 		}
 	}
-	return nil
+	return true, nil
 }
 
-func inUse(k *policy.Kind, id policy.Identity, users []directory.User) error {
+// named are users in a sentence, some of them by name.
+func named(users []directory.User) string {
 	var names []string
 	for _, u := range users[:min(len(users), maxNamed)] {
 		names = append(names, label(u))
 	}
-	who := fmt.Sprintf("%d users (%s, …)", len(users), strings.Join(names, ", "))
 	switch n := len(users); {
 	case n == 1:
-		who = names[0]
+		return names[0]
 	case n <= maxNamed:
-		who = fmt.Sprintf("%d users (%s)", n, strings.Join(names, ", "))
+		return fmt.Sprintf("%d users (%s)", n, strings.Join(names, ", "))
 	}
-	return fault.Newf(fault.Exists, "cmdlet.policy", "%s %q was granted to %s; grant them another one, or give -Force, which gives them Global", k.Noun, id.Name, who).About("Identity")
+	return fmt.Sprintf("%d users (%s, …)", len(users), strings.Join(names, ", "))
 }
 
 // grantFields are the properties of a user that name tags.

@@ -39,7 +39,7 @@ func (p *SetDistributionGroup) Run(ctx context.Context, c *Call) error {
 	if err := directory.ValidateGroup(&trial); err != nil {
 		return err
 	}
-	if !c.ShouldProcess("Set-CsDistributionGroup", g.Mail) {
+	if !c.ShouldChange("Set-CsDistributionGroup", g.Mail, differences(groupRowOf(g), groupRowOf(trial))) {
 		return nil
 	}
 	if g, err = c.Deployment.Groups().UpdateGroup(ctx, g.GUID, func(g *directory.Group) error { return p.edit(c, g) }); err != nil {

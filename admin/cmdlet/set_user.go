@@ -47,7 +47,7 @@ func (p *SetUser) Run(ctx context.Context, c *Call) error {
 	if err := directory.Validate(&trial); err != nil {
 		return err
 	}
-	if !c.ShouldProcess("Set-CsUser", label(u)) {
+	if !c.ShouldChange("Set-CsUser", label(u), differences(rowOf(u), rowOf(trial))) {
 		return nil
 	}
 	if u, err = c.Deployment.Users().Update(ctx, u.GUID, func(u *directory.User) error { return p.edit(c, u) }); err != nil {
