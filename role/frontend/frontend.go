@@ -401,6 +401,7 @@ func (s *server) makeServices(context.Context) error {
 		Groups: s.groups, Link: s.layer, Life: s.life, Clock: s.clock, Log: s.log,
 		FQDN: s.fqdn, Epoch: s.epoch, Policy: s.policies.Registrar,
 		Describe: func(res *sip.Message) { s.mux.Describe(res) },
+		Blocked:  func(callee, caller uc.UserURI) bool { return s.im.Blocked(callee, caller) },
 	})
 	s.presence = presence.New(presence.Config{
 		Groups: s.groups, Directory: s.people, Notifier: s.notifier, Life: s.life, Clock: s.clock, Log: s.log,

@@ -159,3 +159,19 @@ func TestLargeRostersFit(t *testing.T) {
 		t.Errorf("%v %+v", err, i)
 	}
 }
+
+// TestMeetOfADisabledOrganizer: the page says that the meeting has ended.
+func TestMeetOfADisabledOrganizer(t *testing.T) {
+	w := start(t, time.Minute, siptrans.Config{})
+	focus := w.conference()
+	if status, p := w.s.launcher(t.Context(), "alice@example.test", "M1"); status != 200 || p.Link == "" {
+		t.Errorf("%d %+v", status, p)
+	}
+	w.Propose(t.Context(), alice, &groupstate.DisableUser{User: alice, Now: 2})
+	if status, p := w.s.launcher(t.Context(), "alice@example.test", "M1"); status != 404 || p.Link != "" || !strings.Contains(p.Text, "ended") {
+		t.Errorf("%d %+v", status, p)
+	}
+	if res := w.guest(bob, "b1").join(focus); res.Status != 403 {
+		t.Error(res)
+	}
+}

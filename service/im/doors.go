@@ -67,6 +67,10 @@ func (d *doors) look(state *groupstate.State, user uc.UserURI) {
 	d.count.Store(int64(len(d.by)))
 }
 
+// Blocked reports whether callee has blocked caller, who is told that callee is not
+// signed in.
+func (s *Service) Blocked(callee, caller uc.UserURI) bool { return s.doors.shut(callee, caller) }
+
 // shut reports whether callee has blocked caller.
 func (d *doors) shut(callee, caller uc.UserURI) bool {
 	if d.count.Load() == 0 {

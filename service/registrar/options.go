@@ -14,7 +14,7 @@ import (
 
 // options answers OPTIONS, RFC 3261 11: for the server what the server can do;
 // for a user, to those who are signed in, what the user's endpoints can do: 480
-// when none is registered, 404 for an unknown user.
+// when none is registered or the user has blocked who asks, 404 for an unknown user.
 func (r *Registrar) options(ctx context.Context, req *sipmux.Request) (*sip.Message, error) {
 	const op = "registrar.options"
 	uri, err := sip.ParseURI(req.RequestURI)
@@ -31,7 +31,8 @@ func (r *Registrar) options(ctx context.Context, req *sipmux.Request) (*sip.Mess
 	if req.MaxForwards() == 0 { // RFC 3261 16.3: for a user, not for this server
 		return req.Reply(483, ""), nil
 	}
-	if !signedIn(req) {
+	askers := signedIn(req)
+	if len(askers) == 0 {
 		return nil, fault.New(fault.Forbidden, op, "sign in on this connection before asking about users")
 	}
 	user, err := uc.ParseUserURI(req.RequestURI)
@@ -49,7 +50,7 @@ func (r *Registrar) options(ctx context.Context, req *sipmux.Request) (*sip.Mess
 	switch {
 	case !known:
 		return nil, fault.New(fault.NotFound, op, "there is no such user here").About(string(user)).Diagnosed(4005)
-	case len(bindings) == 0:
+	case len(bindings) == 0, r.blocked(user, askers):
 		return req.Reply(480, ""), nil
 	}
 	res := req.Reply(200, "")
@@ -59,15 +60,24 @@ func (r *Registrar) options(ctx context.Context, req *sipmux.Request) (*sip.Mess
 	return res, nil
 }
 
-// signedIn reports whether an endpoint is registered over the connection.
-func signedIn(req *sipmux.Request) bool {
+// signedIn are the users with an endpoint that is registered over the connection.
+func signedIn(req *sipmux.Request) []uc.UserURI {
 	held, _ := req.Conn.Value(tiesKey{}).(*ties)
 	if held == nil {
-		return false
+		return nil
 	}
 	held.mu.Lock()
 	defer held.mu.Unlock()
-	return len(held.set) > 0
+	var users []uc.UserURI
+	for t := range held.set {
+		users = append(users, t.user)
+	}
+	return users
+}
+
+// blocked reports whether the user has blocked one of those who may be asking.
+func (r *Registrar) blocked(user uc.UserURI, askers []uc.UserURI) bool {
+	return r.cfg.Blocked != nil && slices.ContainsFunc(askers, func(a uc.UserURI) bool { return r.cfg.Blocked(user, a) })
 }
 
 // methods are those that some endpoint takes, sorted.

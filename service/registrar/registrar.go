@@ -58,6 +58,10 @@ type Config struct {
 	// they can change while running. nil: the defaults.
 	Policy func() *policy.Registrar
 
+	// Blocked reports whether callee has blocked caller, who then sees somebody who is
+	// not signed in; nil: nobody has.
+	Blocked func(callee, caller uc.UserURI) bool
+
 	Grace      time.Duration // 20 s: how long a lost endpoint may take to come back
 	Farewell   time.Duration // 5 s: between a forced sign-out and the end of the connection
 	SweepEvery time.Duration // 1 s

@@ -467,6 +467,22 @@ func TestOptions(t *testing.T) {
 	}
 }
 
+// TestOptionsOfABlocker: who is blocked learns what is learnt of a user who is not
+// signed in.
+func TestOptionsOfABlocker(t *testing.T) {
+	s := start(t, func(c *Config) {
+		c.Blocked = func(callee, caller uc.UserURI) bool { return callee == alice && caller == bob }
+	})
+	a, b := s.dial(), s.dial()
+	sipagent.Status(t, a.ask("REGISTER sip:example.test", standard(alice, `Contact: <sip:alice@192.0.2.1>;methods="INVITE"`)...), 200)
+	sipagent.Status(t, b.ask("REGISTER sip:example.test", standard(bob, `Contact: <sip:bob@192.0.2.1>;methods="INVITE"`)...), 200)
+	sipagent.Status(t, a.ask("OPTIONS sip:bob@example.test", standard(alice)...), 200)
+	sipagent.Status(t, a.ask("OPTIONS sip:alice@example.test", standard(alice)...), 200)
+	if res := sipagent.Status(t, b.ask("OPTIONS sip:alice@example.test", standard(bob)...), 480); res.Get("Allow") != "" {
+		t.Error(res)
+	}
+}
+
 func TestLocateDoesNotAllocate(t *testing.T) {
 	var r Registrar
 	r.index.init()

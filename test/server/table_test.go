@@ -88,6 +88,7 @@ var expected = map[string]row{
 	"MESSAGE   conf":                     {uri: nowhere, extra: document("text/plain", "hello"), want: 404},
 	"INFO   conf":                        {uri: nowhere, extra: document("application/cccp+xml", "<request/>"), want: 481},
 	"BYE   conf":                         {uri: nowhere, want: 481},
+	"OPTIONS   conf":                     {uri: nowhere, want: 404},
 	"NOTIFY   conf":                      {uri: nowhere, extra: []string{"Event: refer"}, want: 405},
 	"PRACK   conf":                       {uri: nowhere, want: 405},
 	"REFER   conf":                       {uri: nowhere, want: 405},
