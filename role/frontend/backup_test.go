@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"math/rand/v2"
 	"net/http"
 	"net/netip"
 	"os"
@@ -295,6 +296,47 @@ func TestBackupThatDied(t *testing.T) {
 	if _, err := os.Stat(s.path(copyFolder)); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("still there: %v", err)
 	}
+}
+
+// TestStopDuringABackup: a server that is to stop does not wait for somebody who
+// takes a backup slowly, and who takes it learns that it is not whole.
+func TestStopDuringABackup(t *testing.T) {
+	t.Parallel()
+	s, stop := run(t, t.TempDir())
+	large := make([]byte, 16<<20) // more than sockets hold
+	rand.NewChaCha8([32]byte{}).Read(large)
+	if err := os.WriteFile(s.path("large"), large, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s.set.Kerberos.Keytab = "large"
+	slow := &slowly{begun: make(chan struct{}), on: make(chan struct{})}
+	ended := make(chan error, 1)
+	go func() { ended <- client.Backup(context.Background(), s.set.Data, slow) }()
+	<-slow.begun
+	begin := time.Now()
+	stop()
+	if d := time.Since(begin); d > 5*time.Second {
+		t.Errorf("the stop took %v", d)
+	}
+	close(slow.on)
+	if err := <-ended; !fault.Is(err, fault.Unavailable) {
+		t.Errorf("who took it: %v", err)
+	}
+	if _, err := os.Stat(s.path(copyFolder)); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("left behind: %v", err)
+	}
+}
+
+// slowly takes what it is given once it may go on.
+type slowly struct {
+	once      sync.Once
+	begun, on chan struct{}
+}
+
+func (w *slowly) Write(b []byte) (int, error) {
+	w.once.Do(func() { close(w.begun) })
+	<-w.on
+	return len(b), nil
 }
 
 type failing struct{}

@@ -51,7 +51,8 @@ func (s *server) serveBackup(ctx context.Context, w http.ResponseWriter) {
 		return
 	}
 	w.Header().Set("Content-Type", "application/gzip")
-	out := patient{w, http.NewResponseController(w)}
+	out := patient{ctx, w, http.NewResponseController(w)}
+	defer context.AfterFunc(ctx, out.wake)()
 	if err := f.write(ctx, out, m); err != nil {
 		s.log.Error("a backup ended before it was whole", "err", err)
 		panic(http.ErrAbortHandler) // whoever reads it must not take it for whole
@@ -59,8 +60,10 @@ func (s *server) serveBackup(ctx context.Context, w http.ResponseWriter) {
 	s.log.Info("a backup was made", "of", m.Made, "bytes", m.Bytes(), "took", s.clock.Now().Sub(begin), "held", f.held)
 }
 
-// patient is an answer that may take as long as it likes, if only it moves.
+// patient is an answer that may take as long as it likes, if only it moves, and ends
+// with its context.
 type patient struct {
+	ctx context.Context
 	http.ResponseWriter
 	control *http.ResponseController
 }
@@ -69,5 +72,11 @@ func (p patient) Write(b []byte) (int, error) {
 	if err := p.control.SetWriteDeadline(time.Now().Add(streamPatience)); err != nil {
 		return 0, err
 	}
+	if err := context.Cause(p.ctx); err != nil { // wake may have been before the deadline
+		return 0, err
+	}
 	return p.ResponseWriter.Write(b)
 }
+
+// wake ends a Write that waits.
+func (p patient) wake() { _ = p.control.SetWriteDeadline(time.Unix(1, 0)) }
