@@ -316,7 +316,7 @@ func TestConferenceIsMadeAndRead(t *testing.T) {
 	}
 	got.LastUpdate = time.Time{}
 	want := cccp.Description{
-		Subject: "Plans", ConferenceID: "Weekly", Expiry: expiry, AdmissionPolicy: "closedAuthenticated", Autopromote: 32768,
+		Subject: "Plans", ConferenceID: "Weekly", Expiry: expiry, AdmissionPolicy: "closedAuthenticated", Autopromote: 32768, Named: cccp.NamedSubject | cccp.NamedAutopromote,
 		Organizer: cccp.Organizer{DisplayName: got.Organizer.DisplayName, URI: alice}, JoinURL: fmt.Sprintf("https://%s:%d/meet/alice/Weekly", fqdn, s.HTTPS.Port()),
 		URIs: []cccp.URI{{URI: alice + ";gruu;opaque=app:conf:chat:id:Weekly", DisplayText: "chat", Purpose: "chat"}},
 	}
