@@ -22,6 +22,7 @@ type Given struct {
 // cmdlets that change something.
 var common = []Param{
 	{Name: "As", Values: []string{"table", "list", "json", "csv"}, Takes: "table|list|json|csv", Help: "How to print the result; table on a terminal, else json"},
+	{Name: "Json", Switch: true, Help: "The same as -As json"},
 	{Name: "Verbose", Switch: true, Help: "Say on standard error which server was asked and how long it took"},
 	{Name: "Help", Switch: true, Help: "Show this help"},
 }
@@ -171,5 +172,12 @@ func (a *argParser) given() (Given, error) {
 		g.As = as
 		delete(a.values, "As")
 	}
+	if json, _ := a.values["Json"].(bool); json {
+		if g.As != "" && g.As != "json" {
+			return Given{}, wrong("Json", "and -As %s exclude each other; give one of them", g.As)
+		}
+		g.As = "json"
+	}
+	delete(a.values, "Json")
 	return g, nil
 }

@@ -97,18 +97,24 @@ func (c *Call) Warn(format string, args ...any) {
 	c.Warnings = append(c.Warnings, fmt.Sprintf(format, args...))
 }
 
-// Lookup returns the cmdlet called name, in any case.
+// Lookup returns the cmdlet called name, in any case. The error names the nearest
+// one, of its noun or its spelling.
 func Lookup(name string) (Cmdlet, error) {
-	near := ""
-	for _, c := range catalog {
+	kin := ""
+	names := make([]string, len(catalog))
+	for i, c := range catalog {
 		if strings.EqualFold(c.Name, name) {
 			return c, nil
 		}
-		if near == "" && strings.EqualFold(noun(c.Name), noun(name)) {
-			near = "; did you mean " + c.Name + "?"
+		if names[i] = c.Name; kin == "" && strings.EqualFold(noun(c.Name), noun(name)) {
+			kin = c.Name
 		}
 	}
-	return Cmdlet{}, fault.Newf(fault.NotFound, "cmdlet.Lookup", "there is no cmdlet %q%s", clip(name), near).About("cmdlet")
+	hint := or(Nearest(name, names), kin)
+	if hint != "" {
+		hint = "; did you mean " + hint + "?"
+	}
+	return Cmdlet{}, fault.Newf(fault.NotFound, "cmdlet.Lookup", "there is no cmdlet %q%s", clip(name), hint).About("cmdlet")
 }
 
 func noun(name string) string { _, n, _ := strings.Cut(name, "-"); return n }

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"trivet/admin/client"
 	"trivet/admin/cmdlet"
 	"trivet/fault"
 	"trivet/kit/log"
@@ -99,6 +100,8 @@ func TestParse(t *testing.T) {
 		{"Remove-CsUser", "bob|-Confirm:$false", cmdlet.Given{Values: map[string]any{"Identity": "bob"}, Confirm: &no}},
 		{"Remove-CsUser", "bob|-Confirm|-Force|-Verbose", cmdlet.Given{Values: map[string]any{"Identity": "bob"}, Confirm: &yes, Force: true, Verbose: true}},
 		{"Set-CsUserPassword", "bob|-Password|-", cmdlet.Given{Values: map[string]any{"Identity": "bob", "Password": "-"}}},
+		{"Get-CsUser", "--json", cmdlet.Given{Values: map[string]any{}, As: "json"}},
+		{"Get-CsUser", "-Json|-As|json", cmdlet.Given{Values: map[string]any{}, As: "json"}},
 		{"Get-CsUser", "-?", cmdlet.Given{Values: map[string]any{}, Help: true}},
 	} {
 		got, err := lookup(t, c.name).Parse(split(c.args))
@@ -125,6 +128,7 @@ func TestRefusals(t *testing.T) {
 		{"Get-CsUser", "-Identity|-Filter|x", "-Identity needs a value before -Filter; write -Identity:VALUE"},
 		{"Get-CsUser", "-Identity|a|-Identity|b", "-Identity is given twice"},
 		{"Get-CsUser", "-As|xml", `-As needs one of table, list, json, csv, not "xml"`},
+		{"Get-CsUser", "-As|table|--json", "-Json and -As table exclude each other"},
 		{"Get-CsUser", "-ResultSize|many", `-ResultSize needs a whole number, not "many"`},
 		{"Set-CsUser", "x|-E|$true", "-E may mean -Enabled or -EnterpriseVoiceEnabled or -EnabledForFederation; write more of it"},
 		{"Set-CsUser", "x|-Enabled|perhaps", `-Enabled needs $true or $false, not "perhaps"`},
@@ -142,8 +146,14 @@ func TestRefusals(t *testing.T) {
 			t.Errorf("%s %s: got %v, want %q", c.name, c.args, err, c.want)
 		}
 	}
-	if _, err := cmdlet.Lookup("Grant-CsUser"); err == nil || !strings.Contains(err.Error(), "did you mean") {
-		t.Errorf("an unknown verb: %v", err)
+	for typed, near := range map[string]string{
+		"Get-CsUsr": "Get-CsUser", "get-csuesr": "Get-CsUser", "GetUser": "Get-CsUser", "Set-CsUserPasword": "Set-CsUserPassword", "Modify-CsUser": "CsUser",
+		"Get-CsClientPolicies": "Get-CsClientPolicy", "Invoke-Something": "", strings.Repeat("Get-CsUser", 1e5): "",
+	} {
+		_, err := cmdlet.Lookup(typed)
+		if _, hint, _ := strings.Cut(client.Sentence(err), "did you mean "); !strings.Contains(hint, near) || near == "" && hint != "" {
+			t.Errorf("%.80s: %v", typed, err)
+		}
 	}
 }
 

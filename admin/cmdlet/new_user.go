@@ -3,6 +3,7 @@ package cmdlet
 import (
 	"context"
 	"crypto/rand"
+	"errors"
 	"strings"
 
 	"trivet/fault"
@@ -58,7 +59,7 @@ func (p *NewUser) Run(ctx context.Context, c *Call) error {
 	}
 	directory.Normalize(&u)
 	if err := directory.Validate(&u); err != nil {
-		return err
+		return p.blame(err)
 	}
 	if err := directory.CheckPassword(&u, password); err != nil {
 		return err
@@ -97,7 +98,7 @@ func (p *NewUser) user(c *Call) (directory.User, error) {
 	}
 	a, err := c.sipAddress(or(p.SipAddress, name+"@"+domain))
 	if err != nil {
-		return u, err
+		return u, p.blame(err)
 	}
 	var pool uc.PoolFQDN
 	if pool, err = c.pool(p.RegistrarPool); err != nil {
@@ -106,6 +107,23 @@ func (p *NewUser) user(c *Call) (directory.User, error) {
 	c.home(&u, a, pool)
 	u.Enabled = p.Enabled
 	return u, nil
+}
+
+// blame has an error about a property that was made from -Identity name what was
+// given.
+func (p *NewUser) blame(err error) error {
+	var f *fault.Error
+	if !errors.As(err, &f) {
+		return err
+	}
+	made := map[string]bool{
+		"UserPrincipalName": p.UserPrincipalName == "", "SamAccountName": p.SamAccountName == "", "SipAddress": p.SipAddress == "",
+		"DisplayName": p.DisplayName == "" && p.FirstName == nil && p.LastName == nil,
+	}
+	if !made[f.Subject] {
+		return err
+	}
+	return wrong("Identity", "will not do: the %s made from it %s", f.Subject, strings.TrimPrefix(strings.TrimPrefix(f.Text, "-"), f.Subject+" "))
 }
 
 func or(s, otherwise string) string {

@@ -89,13 +89,20 @@ func (p program) root() *cobra.Command {
 }
 
 // unknown refuses a first word that is no command.
-func unknown(_ *cobra.Command, args []string) error {
+func unknown(root *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
 	}
 	if strings.Contains(args[0], "-") {
 		_, err := cmdlet.Lookup(args[0])
 		return fault.Newf(fault.Invalid, "trivet", "%s", err.(*fault.Error).Text)
+	}
+	var names []string
+	for _, c := range root.Commands() {
+		names = append(names, c.Name())
+	}
+	if near := cmdlet.Nearest(args[0], names); near != "" {
+		return fault.Newf(fault.Invalid, "trivet", "there is no command %q; did you mean %s?", args[0], near)
 	}
 	return fault.Newf(fault.Invalid, "trivet", "there is no command %q; trivet help lists them", args[0])
 }

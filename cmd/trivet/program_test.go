@@ -52,7 +52,8 @@ func TestExitStatuses(t *testing.T) {
 		{"get-csuser -Help", "-Filter", "", 0}, {"config --domain a.test", "domain: a.test", "", 0}, {"completion bash", "complete", "", 0},
 		{"config --domain a_b", "", "--domain: domain needs a DNS domain name", 2}, {"config extra", "", "Unknown command", 2}, {"run --nothing", "", "Unknown flag: --nothing", 2},
 		{"walk", "", `There is no command "walk"`, 2}, {"Get-CsNothing", "", `There is no cmdlet "Get-CsNothing"`, 2}, {"Get-CsUser -Nothing", "", "-Nothing is no parameter", 2},
-		{"Get-CsUser", "", "No server runs in", 3}, {"Get-CsUser --server https://127.0.0.1:1 --user a:b", "", "127.0.0.1:1 does not answer", 3},
+		{"diagnos user x", "", `There is no command "diagnos"; did you mean diagnose?`, 2}, {"Get-CsUsr", "", `There is no cmdlet "Get-CsUsr"; did you mean Get-CsUser?`, 2},
+		{"getcsuser", "", "did you mean Get-CsUser?", 2}, {"Get-CsUser", "", "No server runs in", 3}, {"Get-CsUser --server https://127.0.0.1:1 --user a:b", "", "127.0.0.1:1 does not answer", 3},
 		{"Get-CsUser --server http://x --user a:b", "", "--server needs an address like https", 2}, {"Get-CsUser --server https://x", "", "--server needs --user", 2},
 		{"Get-CsUser --data", "", "--data needs a value", 2}, {"run", "", "The port is taken.", 1},
 	} {
