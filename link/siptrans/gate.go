@@ -1,6 +1,7 @@
 package siptrans
 
 import (
+	"context"
 	"math"
 	"runtime"
 	"runtime/metrics"
@@ -20,6 +21,7 @@ import (
 // How many wait is bounded by the budget of strangers' requests.
 type gate struct {
 	shut  atomic.Bool  // whether anybody waits here
+	doors atomic.Int64 // connections that may be taken in until the next tick, while shut
 	delay atomic.Int64 // ns, smoothed: how long nine of ten goroutines at most waited for a processor
 	sched schedule
 
@@ -58,6 +60,15 @@ func (g *gate) enter(t *ServerTx) bool {
 	}
 }
 
+// door waits, while the gate is shut, until another connection may be taken in: a
+// handshake for somebody who cannot be served soon is work for nothing, and the
+// kernel keeps the order of arrival.
+func (g *gate) door(ctx context.Context) {
+	for g.shut.Load() && g.doors.Add(-1) < 0 && ctx.Err() == nil {
+		pause(ctx, 10*time.Millisecond)
+	}
+}
+
 // leave ends waiting; true when the turn came at this very moment.
 func (g *gate) leave(turn chan bool) bool {
 	g.mu.Lock()
@@ -76,6 +87,7 @@ func (g *gate) tick() {
 	late, waiting := g.sched.read()
 	g.delay.Store((3*g.delay.Load() + int64(late)) / 4)
 	room := gateQueue*runtime.GOMAXPROCS(0) - waiting
+	g.doors.Store(int64(max(room, 2*gateLeast)))
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	n := min(max(room/2, gateLeast), len(g.queue))

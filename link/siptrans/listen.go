@@ -126,6 +126,7 @@ func (a *acceptor) start(nc net.Conn) {
 		nc.Close()
 		return
 	}
+	l.gate.door(l.ctx)
 	c := l.newConn(a.transport, nc)
 	c.via = a.via
 	if l.cfg.SentBy == "" && a.local.Addr().IsUnspecified() {

@@ -183,6 +183,7 @@ func TestGateKeepsTheOrder(t *testing.T) {
 	half.recv()
 	<-served
 	<-served
+	l.gate.doors.Store(1000)
 	l.gate.shut.Store(true)
 	const many = 5
 	for n := range many {
@@ -335,4 +336,23 @@ func TestGateShuts(t *testing.T) {
 	stop.Store(true)
 	busy.Wait()
 	await(t, "the gate is open", func() bool { return !l.gate.shut.Load() })
+}
+
+// TestDoor: while the gate is shut, connections are taken in as it says; the others
+// wait and are taken in later.
+func TestDoor(t *testing.T) {
+	l := start(t, Config{Timers: slowTimers(), Handler: handlerFunc(ok)})
+	addr := listen(t, l, "tcp", nil)
+	l.gate.doors.Store(3)
+	l.gate.shut.Store(true)
+	for range 10 {
+		dial(t, "tcp", addr)
+	}
+	await(t, "three are in", func() bool { return l.Stats().Accepted[1] == 3 })
+	await(t, "the next one waits", func() bool { return l.gate.doors.Load() < -3 })
+	if n := l.Stats().Accepted[1]; n != 3 {
+		t.Errorf("%d are in", n)
+	}
+	l.gate.shut.Store(false)
+	await(t, "all are in", func() bool { return l.Stats().Accepted[1] == 10 })
 }
