@@ -14,6 +14,8 @@ type endpoint struct {
 	id   int32
 	epid string
 	in   atomic.Bool // signed in
+	// watching is since when, in the run's time, it watches its contacts; 0: not.
+	watching atomic.Int64
 
 	mu     sync.Mutex // guards the fields below; never held together with another endpoint's
 	link   *link      // nil while there is no connection
@@ -34,7 +36,8 @@ type endpoint struct {
 	meets  []attendance
 	vers   [slots]uint32
 	asking []invitation
-	sent   time.Duration // when something was sent last
+	sent   time.Duration   // when something was sent last
+	heard  []time.Duration // of each contact the last note; nil: none yet
 }
 
 // pending is a request that waits for its answer.
@@ -264,7 +267,8 @@ func (e *endpoint) failed(p pending) {
 func (e *endpoint) reset() {
 	e.link, e.open, e.proof, e.asked, e.steps, e.leave = nil, nil, nil, false, 0, false
 	e.own, e.shorts, e.meets, e.asking = [3]dialog{}, nil, nil, nil // sessions notice by themselves
-	e.ours = ""
+	e.ours, e.heard = "", nil
+	e.watching.Store(0)
 	e.vers = [slots]uint32{}
 }
 

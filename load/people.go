@@ -83,6 +83,10 @@ func (r *Run) populate(people []Person, perUser float64) {
 		}
 	}
 	r.offsets = offsets(len(people), r.cfg.Contacts, r.cfg.Seed)
+	r.places = make(map[int32]int, len(r.offsets))
+	for i, o := range r.offsets {
+		r.places[o] = i
+	}
 }
 
 // epid names an endpoint: the same in every run, so that a later one takes over.

@@ -94,7 +94,7 @@ func (e *endpoint) content(s uint8, busy bool, due time.Duration) string {
 	case "calendarData":
 		return freeBusy
 	case "note":
-		return `<note xmlns="http://schemas.microsoft.com/2006/09/sip/note"><body type="personal" uri="">` + e.run.mark + strconv.FormatInt(int64(due), 10) + `.</body></note>`
+		return `<note xmlns="http://schemas.microsoft.com/2006/09/sip/note"><body type="personal" uri="">` + e.run.noteText(e.user, due) + `</body></note>`
 	}
 	if s == user2 || s == user3 {
 		return stateHead + `true" xsi:type="userState"><availability>` + available + `</availability><endpointLocation/></state>`
@@ -109,9 +109,13 @@ const busyBit = 1 << 8
 func (e *endpoint) publish(p pending) {
 	kind, busy := p.ref&^busyBit, p.ref&busyBit != 0
 	doc := presdoc.Publish{URI: e.user.address}
+	due := p.due
+	if kind != pubNote {
+		due = 0
+	}
 	for _, s := range published[kind] {
 		doc.Publications = append(doc.Publications, presdoc.Publication{
-			Category: slot[s].category, Instance: e.instanceOf(s), Container: slot[s].container, Version: e.vers[s], ExpireType: slot[s].expire, Body: e.content(s, busy, p.due),
+			Category: slot[s].category, Instance: e.instanceOf(s), Container: slot[s].container, Version: e.vers[s], ExpireType: slot[s].expire, Body: e.content(s, busy, due),
 		})
 	}
 	q := request{method: "SERVICE", uri: e.user.address, to: e.user.address, expires: noExpires, kind: presdoc.TypePublish, body: doc.Append(nil),
@@ -139,6 +143,9 @@ func publishedNow(e *endpoint, m *message, p pending) {
 	}
 	for _, s := range published[p.ref&^busyBit] {
 		e.vers[s]++
+	}
+	if p.ref == pubNote {
+		e.run.accepted(e.user, p.due)
 	}
 	if len(m.body) > 0 {
 		e.readCategories(m.body)

@@ -27,6 +27,7 @@ type Report struct {
 	Acts      []ActReport
 	Counts    Counts
 	Spread    Latency // from a publication to the notifications of it
+	Notes     Notes
 	Samples   []Sample
 	Use       Use
 	Missing   map[string]int `json:",omitempty"` // what the server does not have, by the status that said so
@@ -65,6 +66,10 @@ type Counts struct {
 	Requests, Answers, Notifications, Deliveries int64
 	BytesReceived                                int64
 }
+
+// Notes are the notifications of notes: one for each note that the server took in
+// time and each endpoint that watched its user, and how many of these came.
+type Notes struct{ Expected, Came int64 }
 
 // Use is what generator and server used, on average, in the ramp and after it:
 // shares of one processor, 1 is all of it.
@@ -114,6 +119,7 @@ func (r *Run) report(length time.Duration, samples []Sample) *Report {
 			rep.Missing[r.nameOf(a)] = int(status)
 		}
 	}
+	rep.Notes.Expected, rep.Notes.Came = r.notes.sum(length - noteTime)
 	rep.Use = use(samples, r.ramp.Seconds())
 	r.judge(rep)
 	return rep
@@ -184,6 +190,9 @@ func (r *Run) judge(rep *Report) {
 	if rep.Counts.SignaturesWrong > 0 {
 		rep.Why = append(rep.Why, fmt.Sprintf("%d signatures of the server are wrong", rep.Counts.SignaturesWrong))
 	}
+	if n := rep.Notes; float64(n.Came) < leastNotes*float64(n.Expected) {
+		rep.Why = append(rep.Why, fmt.Sprintf("%d of %d notifications of notes came, %.0f %% have to", n.Came, n.Expected, leastNotes*100))
+	}
 	if sent == 0 {
 		rep.Why = append(rep.Why, "nothing could be sent")
 	}
@@ -211,6 +220,7 @@ func (rep *Report) Print(w io.Writer) {
 	}
 	fmt.Fprintf(t, "notification of a note\t\t\t\t\t\t%d\t\t\t\t%s\t\n", rep.Spread.Count, rep.Spread.columns())
 	t.Flush()
+	fmt.Fprintf(w, "notifications of notes: %d of %d expected came\n", rep.Notes.Came, rep.Notes.Expected)
 	rep.printRefusals(w)
 	c := &rep.Counts
 	fmt.Fprintf(w, "\nconnections %d (%d resumed), failed attempts %d, dropped by the server %d; told to wait %d; publications repeated for their version %d\n",

@@ -55,6 +55,8 @@ type Run struct {
 	users     []user
 	endpoints []endpoint
 	offsets   []int32
+	places    map[int32]int // of each offset its place
+	notes     notes
 	agenda    *agenda
 	talks     talks
 	meetings  meetings
@@ -113,6 +115,7 @@ func New(cfg Config) (*Run, error) {
 	r.talks.open, r.meetings.open = map[uint32]*talk{}, map[uint32]meeting{}
 	r.recent.Store(new(Histogram))
 	r.buffers.New = func() any { b := make([]byte, 0, 4096); return &b }
+	r.notes.list = map[note]*owed{}
 	r.populate(cfg.People, cfg.Endpoints)
 	return r, nil
 }

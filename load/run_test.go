@@ -154,6 +154,9 @@ func TestWholeRun(t *testing.T) {
 	if m := rep.act(t, "message"); rep.Counts.Deliveries < m.Answered {
 		t.Errorf("%d messages came, %d were answered", rep.Counts.Deliveries, m.Answered)
 	}
+	if rep.Notes.Expected == 0 {
+		t.Error("no notification of a note is expected")
+	}
 	if rep.Spread.Count == 0 || rep.Counts.Resumed == 0 || rep.Counts.SignaturesChecked == 0 {
 		t.Errorf("%d notes came, %d sessions were resumed, %d signatures checked", rep.Spread.Count, rep.Counts.Resumed, rep.Counts.SignaturesChecked)
 	}

@@ -345,6 +345,9 @@ func (e *endpoint) unsubscribe(place int) {
 	if d.toTag == "" {
 		return
 	}
+	if place == 2 {
+		e.watching.Store(0)
+	}
 	q := e.within(d, ownEvents[place], 0)
 	e.send(&q, pending{act: SignOut, silent: true})
 	*d = dialog{}

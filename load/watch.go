@@ -2,7 +2,6 @@ package load
 
 import (
 	"bytes"
-	"strconv"
 	"time"
 
 	"trivet/wire/presdoc"
@@ -31,6 +30,7 @@ func (r *Run) batch(u *user) []byte {
 func batched(e *endpoint, m *message, p pending) {
 	if m.status < 300 {
 		e.own[2] = dialog{p.seq, string(param(m.get("To"), "tag"))}
+		e.watching.Store(int64(e.run.now()))
 	}
 }
 
@@ -141,21 +141,8 @@ func (e *endpoint) notified(m *message) {
 	case bytes.Equal(event, []byte("vnd-microsoft-roaming-self")):
 		e.readCategories(m.body)
 	case bytes.Equal(event, []byte("presence")):
-		r.told(m.body)
+		e.toldNotes(m.body)
 	case bytes.Equal(event, []byte("registration-notify")):
 		r.count.strange.Add(1)
-	}
-}
-
-// told counts how long ago the note in a notification was to be published. One that
-// comes with other categories is not new: the watcher is told everything again.
-func (r *Run) told(body []byte) {
-	_, after, ok := bytes.Cut(body, []byte(r.mark))
-	if !ok || bytes.Contains(body, []byte(`name="state"`)) {
-		return
-	}
-	n, _, _ := bytes.Cut(after, []byte("."))
-	if due, err := strconv.ParseInt(string(n), 10, 64); err == nil {
-		r.count.spread.Add(r.now() - time.Duration(due))
 	}
 }
