@@ -21,13 +21,16 @@ func (m *maker) teams() {
 		}
 	}
 	m.groups = len(stored)
-	teams := slices.Clone(m.Teams)
-	slices.SortStableFunc(teams, func(a, b Team) int { return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.DN, b.DN)) })
-	teams = slices.CompactFunc(teams, func(a, b Team) bool { return a.ID == b.ID })
+	teams := m.singleTeams()
 	m.leave(stored, teams, mails)
 
 	var kept []*Team
 	groupOf := map[string]string{} // DNKey to GUID
+	for _, b := range m.Broken {
+		if old := stored[b.ID]; b.Team && old != nil {
+			groupOf[DNKey(b.DN)] = old.GUID
+		}
+	}
 	for i := range teams {
 		t := &teams[i]
 		t.Group.GUID = GUIDOf(m.Source, t.ID)
@@ -60,7 +63,7 @@ func (m *maker) leave(stored map[string]*directory.Group, teams []Team, mails ma
 		there[t.ID] = true
 	}
 	for _, b := range m.Broken {
-		there[b.ID] = true
+		there[b.ID] = there[b.ID] || b.Team
 	}
 	for i := range m.Stored {
 		g := &m.Stored[i]

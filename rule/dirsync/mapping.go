@@ -128,7 +128,8 @@ func (m *Mapping) value(e Entry, property string) string {
 	return ""
 }
 
-func (m *Mapping) id(e Entry) string {
+// ID is the identifier of an entry, "" for one that shows none.
+func (m *Mapping) ID(e Entry) string {
 	for _, a := range m.attributes["SourceID"] {
 		for _, v := range e.Attributes[strings.ToLower(a)] {
 			if id := ID(a, v); id != "" {
@@ -142,7 +143,7 @@ func (m *Mapping) id(e Entry) string {
 // Person makes a person of an entry. fault.Invalid for one that cannot be a user.
 func (m *Mapping) Person(e Entry, now time.Time) (Person, error) {
 	const op = "dirsync.Person"
-	p := Person{ID: m.id(e), DN: e.DN, Origin: e.Origin, Stamp: m.value(e, "Stamp"), Off: e.off(now)}
+	p := Person{ID: m.ID(e), DN: e.DN, Origin: e.Origin, Stamp: m.value(e, "Stamp"), Off: e.off(now)}
 	if p.ID == "" {
 		return p, fault.Newf(fault.Invalid, op, "the entry has no identifier (%s) that the account of the synchronisation may read", strings.Join(m.IDAttributes(), ", ")).About(e.DN)
 	}
@@ -258,7 +259,7 @@ func (m *Mapping) proxies(e Entry) (list []string) {
 // Team makes a group of an entry. fault.Invalid for one that cannot be a group.
 func (m *Mapping) Team(e Entry) (Team, error) {
 	const op = "dirsync.Team"
-	t := Team{ID: m.id(e), DN: e.DN}
+	t := Team{ID: m.ID(e), DN: e.DN}
 	if t.ID == "" {
 		return t, fault.Newf(fault.Invalid, op, "the entry has no identifier (%s) that the account of the synchronisation may read", strings.Join(m.IDAttributes(), ", ")).About(e.DN)
 	}

@@ -71,8 +71,14 @@ func (a Action) String() string {
 // Conflict is what cannot be done for one entry, in a sentence.
 type Conflict struct{ Label, Text string }
 
-// Broken is an entry that nobody can be made of. Whoever was made of it stays.
-type Broken struct{ ID, Label, Text string }
+// Broken is an entry that nobody can be made of. Whoever was made of it stays, as
+// a member and as a manager too, and is disabled when the entry says so.
+type Broken struct {
+	ID, Label, Text string
+	DN, Origin      string
+	Off             Reason
+	Team            bool // it would have been a group
+}
 
 // Counts are numbers of actions by kind.
 type Counts [kindCount]int
@@ -119,6 +125,7 @@ type Plan struct {
 func Make(in Input) Plan {
 	m := &maker{Input: in, byID: map[string]*directory.User{}, guids: map[string]bool{}, holders: map[string]string{}, skipped: map[string]int{}, guidOf: map[string]string{}, final: map[string]*directory.User{}}
 	m.people()
+	m.broken()
 	m.missing()
 	m.settle()
 	m.managers()
@@ -127,7 +134,7 @@ func Make(in Input) Plan {
 	}
 	p := m.plan
 	p.Skipped, p.Users, p.People, p.Teams = m.skipped, len(m.byID), len(m.persons), len(in.Teams)
-	for _, b := range in.Broken {
+	for _, b := range m.Broken {
 		p.Conflicts = append(p.Conflicts, Conflict{b.Label, b.Text})
 	}
 	slices.SortStableFunc(p.Conflicts, func(a, b Conflict) int { return cmp.Compare(a.Label, b.Label) })

@@ -119,7 +119,9 @@ func TestPlan(t *testing.T) {
 			}
 			return ""
 		}},
-		{"not readable", func(in *Input) { in.People, in.Broken = in.People[1:], []Broken{{"id-anna", "anna", "x"}} }, nil, nil},
+		{"not readable", func(in *Input) {
+			in.People, in.Broken = in.People[1:], []Broken{{ID: "id-anna", Label: "anna", Text: "x", DN: in.Known["id-anna"].DN}}
+		}, nil, nil},
 		{"gone for long", gone(31*24*time.Hour, false), []string{"Delete user: sip:anna@example.test"}, nil},
 		{"gone for long, and kept by hand", gone(31*24*time.Hour, true), []string{"Disable user, missing in the directory: sip:anna@example.test"}, nil},
 		{"gone not for long", gone(29*24*time.Hour, false), nil, nil},

@@ -1,7 +1,6 @@
 package dirsync
 
 import (
-	"cmp"
 	"maps"
 	"slices"
 	"time"
@@ -66,9 +65,7 @@ func (m *maker) people() {
 			m.holders[sipAddress.unique+string(g.SipAddress)] = g.GUID
 		}
 	}
-	m.persons = slices.Clone(m.People)
-	slices.SortStableFunc(m.persons, func(a, b Person) int { return cmp.Or(cmp.Compare(a.ID, b.ID), cmp.Compare(a.DN, b.DN)) })
-	m.persons = slices.CompactFunc(m.persons, func(a, b Person) bool { return a.ID == b.ID })
+	m.persons = m.singles()
 	for i := range m.persons {
 		p := &m.persons[i]
 		if u := m.byID[p.ID]; u != nil {
@@ -175,7 +172,7 @@ func (m *maker) missing() {
 		there[m.persons[i].ID] = true
 	}
 	for _, b := range m.Broken {
-		there[b.ID] = true
+		there[b.ID] = there[b.ID] || !b.Team
 	}
 	for id, known := range m.Known {
 		if m.byID[id] == nil && !known.Removed {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"net/url"
+	"strings"
 	"sync"
 	"time"
 
@@ -12,6 +13,7 @@ import (
 	"trivet/fault"
 	"trivet/kit/turn"
 	"trivet/rule/directory"
+	"trivet/rule/dirsync"
 )
 
 // Bounds of password checks.
@@ -70,6 +72,7 @@ func (s *Service) SignsIn() bool {
 type proof struct {
 	source   *source
 	dn       string
+	id       string // SourceID that the entry needs to have
 	password string
 	origin   string // server that has the entry, "" = those of the source
 	vain     bool   // for somebody whom it does not know: it never succeeds
@@ -110,11 +113,16 @@ func (s *Service) proof(ctx context.Context, u directory.User, password string) 
 		return p, err
 	}
 	if p.source.Name == u.Source && k.DN != "" && password != "" {
-		p.dn, p.origin, p.password = k.DN, k.Origin, password
+		p.dn, p.id, p.origin, p.password = k.DN, u.SourceID, k.Origin, password
 		return p, nil
 	}
-	p.dn, p.password, p.vain = "cn="+rand.Text()+","+p.source.Users.Bases[0], rand.Text(), true
+	p.inVain()
 	return p, nil
+}
+
+// inVain makes p a bind as nobody.
+func (p *proof) inVain() {
+	p.dn, p.password, p.vain = "cn="+rand.Text()+","+p.source.Users.Bases[0], rand.Text(), true
 }
 
 // prove asks the servers in their order until one can say.
@@ -125,7 +133,8 @@ func (s *Service) prove(ctx context.Context, p proof) (bool, error) {
 		if u, err := url.Parse(p.origin); err == nil {
 			server, ok := p.source.trusted(u)
 			if !ok { // it may not be given passwords
-				p.dn, p.password, p.vain, servers = "cn="+rand.Text()+","+p.source.Users.Bases[0], rand.Text(), true, p.source.Servers
+				p.inVain()
+				servers = p.source.Servers
 			} else {
 				servers = []string{server}
 			}
@@ -156,17 +165,26 @@ var refusals = []uint16{
 	ldap.LDAPResultUnwillingToPerform, ldap.LDAPResultConstraintViolation, ldap.LDAPResultInsufficientAccessRights, ldap.LDAPResultNamingViolation,
 }
 
-// bind asks one server, and where that refers to.
+// bind asks one server, and where that refers to. The name of an entry may have
+// become that of somebody else since the last run: before the password goes there,
+// the account of the source looks whether the entry is still the same.
 func (x *source) bind(ctx context.Context, server string, p proof, hops int) (bool, error) {
-	l, err := x.dial(ctx, server)
+	l, err := x.open(ctx, server, true)
 	if err != nil {
 		return false, err
 	}
 	defer l.close()
-	err = l.Bind(p.dn, p.password)
+	same, err := x.holds(l, p)
+	if err == nil {
+		if !same {
+			p.source = x
+			p.inVain()
+		}
+		err = l.Bind(p.dn, p.password)
+	}
 	switch {
 	case err == nil:
-		return true, nil
+		return !p.vain, nil
 	case ldap.IsErrorAnyOf(err, refusals...):
 		return false, nil
 	case !ldap.IsErrorWithCode(err, ldap.LDAPResultReferral):
@@ -182,4 +200,22 @@ func (x *source) bind(ctx context.Context, server string, p proof, hops int) (bo
 		}
 	}
 	return false, nil
+}
+
+// holds reports whether the entry that p is a bind as has the identifier of the user.
+func (x *source) holds(l *link, p proof) (bool, error) {
+	res, err := l.Search(ldap.NewSearchRequest(p.dn, ldap.ScopeBaseObject, ldap.NeverDerefAliases, 0, 0, false, "(objectClass=*)", x.mapping.IDAttributes(), nil))
+	switch {
+	case ldap.IsErrorAnyOf(err, refusals...):
+		return false, nil
+	case err != nil || len(res.Entries) != 1:
+		return false, err
+	}
+	e := dirsync.Entry{Attributes: map[string][][]byte{}}
+	for _, a := range res.Entries[0].Attributes {
+		name, _, _ := strings.Cut(strings.ToLower(a.Name), ";")
+		e.Attributes[name] = append(e.Attributes[name], a.ByteValues...)
+	}
+	id := x.mapping.ID(e)
+	return id != "" && id == p.id, nil
 }

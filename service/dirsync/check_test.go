@@ -32,7 +32,7 @@ func TestCheck(t *testing.T) {
 		}
 	}
 	// An empty password does succeed with the directory itself.
-	if ok, err := s.sources[0].bind(t.Context(), s.ldap.URL, proof{dn: s.dn("anna")}, 0); ok || err == nil || !strings.Contains(err.Error(), "Empty password") {
+	if ok, err := s.sources[0].bind(t.Context(), s.ldap.URL, proof{dn: s.dn("anna"), id: anna.SourceID}, 0); ok || err == nil || !strings.Contains(err.Error(), "Empty password") {
 		t.Errorf("an empty password is sent: %v %v", ok, err)
 	}
 
@@ -43,6 +43,23 @@ func TestCheck(t *testing.T) {
 	s.remove("anna")
 	if ok, err := s.Check(t.Context(), anna, "another"); ok || err != nil {
 		t.Errorf("one who is gone signs in: %v %v", ok, err)
+	}
+}
+
+// TestCheckOfANameThatIsAnothers: the name of an entry proves nothing about who has it
+// now.
+func TestCheckOfANameThatIsAnothers(t *testing.T) {
+	s := open(t, nil)
+	s.sync()
+	anna := s.user("anna")
+	s.remove("anna")
+	s.ldap.Apply(t, s.ldap.Person("anna")) // somebody else, with an identifier of his own
+	if ok, err := s.Check(t.Context(), anna, "secret of anna"); ok || err != nil {
+		t.Errorf("whoever has the name now opens the account: %v %v", ok, err)
+	}
+	s.remove("anna")
+	if ok, err := s.Check(t.Context(), anna, "secret of anna"); ok || err != nil {
+		t.Errorf("nobody has the name: %v %v", ok, err)
 	}
 }
 

@@ -99,7 +99,7 @@ func (x *source) fetchFrom(ctx context.Context, server string, now time.Time) (*
 func (f *fetched) person(x *source, e dirsync.Entry, now time.Time) {
 	p, err := x.mapping.Person(e, now)
 	if err != nil {
-		f.broken = append(f.broken, dirsync.Broken{ID: p.ID, Label: e.DN, Text: sentence(err)})
+		f.broken = append(f.broken, dirsync.Broken{ID: p.ID, Label: e.DN, Text: sentence(err), DN: p.DN, Origin: p.Origin, Off: p.Off})
 		return
 	}
 	f.people = append(f.people, p)
@@ -108,7 +108,7 @@ func (f *fetched) person(x *source, e dirsync.Entry, now time.Time) {
 func (f *fetched) team(x *source, e dirsync.Entry) {
 	t, err := x.mapping.Team(e)
 	if err != nil {
-		f.broken = append(f.broken, dirsync.Broken{ID: t.ID, Label: e.DN, Text: sentence(err)})
+		f.broken = append(f.broken, dirsync.Broken{ID: t.ID, Label: e.DN, Text: sentence(err), DN: e.DN, Team: true})
 		return
 	}
 	f.teams = append(f.teams, t)
