@@ -27,6 +27,7 @@ type endpoint struct {
 	began  time.Duration // when the sign-in under way was to begin
 	visits int           // sessions so far
 	steps  int           // requests after sign-in that are still open
+	broken int           // the status of the first of them that failed; 0: none
 	leave  bool          // signing out
 	wait   time.Duration
 	ours   string // our Contact
@@ -193,7 +194,7 @@ func (e *endpoint) answered(m *message) {
 	if m.status >= 300 {
 		e.told(m)
 	}
-	e.progress(p)
+	e.progress(p, m.status)
 }
 
 // settle counts the outcome of an act.
@@ -240,6 +241,12 @@ func (e *endpoint) lost(l *link) {
 		}
 		e.failed(p)
 	}
+	if e.steps > 0 {
+		t := &e.run.tally[Ready]
+		t.planned.Add(1)
+		t.sent.Add(1)
+		t.lost.Add(1)
+	}
 	leaving := e.leave
 	e.reset()
 	switch {
@@ -265,7 +272,7 @@ func (e *endpoint) failed(p pending) {
 
 // reset forgets everything that hung on a connection.
 func (e *endpoint) reset() {
-	e.link, e.open, e.proof, e.asked, e.steps, e.leave = nil, nil, nil, false, 0, false
+	e.link, e.open, e.proof, e.asked, e.steps, e.broken, e.leave = nil, nil, nil, false, 0, 0, false
 	e.own, e.shorts, e.meets, e.asking = [3]dialog{}, nil, nil, nil // sessions notice by themselves
 	e.ours, e.heard = "", nil
 	e.watching.Store(0)
@@ -303,7 +310,7 @@ func (e *endpoint) silence(now time.Duration) {
 			e.run.tally[p.act].unanswered.Add(1)
 		}
 		e.failed(p)
-		e.progress(p)
+		e.progress(p, unheard)
 	}
 	if hang && e.link != nil {
 		e.link.hangUp()

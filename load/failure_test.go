@@ -175,6 +175,9 @@ func TestFailuresAreToldApart(t *testing.T) {
 	if a := rep.act(t, "sign-in"); a.Answered != 2 {
 		t.Errorf("sign-in: %+v", a)
 	}
+	if a := rep.act(t, "signed in wholly"); a.Answered != 0 || a.refused() != 2 || a.Refused[500] != 2 || a.Lost != 1 {
+		t.Errorf("signed in wholly: %+v", a)
+	}
 	if a := rep.act(t, "sign-in again"); a.Answered != 1 || rep.Counts.Dropped != 1 || rep.Counts.Connections != 3 {
 		t.Errorf("sign-in again: %+v %+v", a, rep.Counts)
 	}
@@ -186,6 +189,24 @@ func TestFailuresAreToldApart(t *testing.T) {
 	}
 	if a := rep.act(t, "provisioning"); a.Refused[500] < 2 {
 		t.Errorf("provisioning: %+v", a)
+	}
+}
+
+// A part of a sign-in that is silent makes it none; keep-alives do not hide it.
+func TestSilentStepIsNoSignIn(t *testing.T) {
+	t.Parallel()
+	s := startStub(t, func(req *sip.Message, _ int) *sip.Message {
+		if req.Event() == "vnd-microsoft-roaming-contacts" {
+			return nil
+		}
+		return welcome(req)
+	})
+	rep := playStub(t, s, 6*time.Second, func(c *Config) { c.Patience, c.Speed, c.MaxErrors = time.Second, 6000, 0.2 })
+	if a := rep.act(t, "signed in wholly"); a.Answered != 0 || a.Refused[unheard] != 2 {
+		t.Errorf("signed in wholly: %+v", a)
+	}
+	if a := rep.act(t, "keep-alive"); a.Sent < 20 || !rep.Failed {
+		t.Errorf("%d keep-alives make the run good: %v", a.Sent, rep.Why)
 	}
 }
 

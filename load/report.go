@@ -177,7 +177,9 @@ func (r *Run) judge(rep *Report) {
 	var all Histogram
 	for a := range r.tally {
 		t := &r.tally[a]
-		sent += t.sent.Load()
+		if Act(a) != KeepAlive { // it has no answer and cannot fail
+			sent += t.sent.Load()
+		}
 		failed += t.failed()
 		all.Merge(&t.latency)
 	}

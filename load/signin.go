@@ -226,11 +226,17 @@ func (e *endpoint) stepOn(a Act, q *request, after pending) {
 	e.send(q, pending{act: a, step: true, silent: after.silent})
 }
 
-// progress notes that a step is over; after the last the endpoint is wholly signed
-// in.
-func (e *endpoint) progress(p pending) {
+// unheard stands for the status of a step that got no answer in time.
+const unheard = 408
+
+// progress notes that a step is over, and how; after the last the endpoint is wholly
+// signed in, or refused with the status of the first step that failed.
+func (e *endpoint) progress(p pending, status int) {
 	if !p.step {
 		return
+	}
+	if status >= 300 && e.broken == 0 {
+		e.broken = status
 	}
 	if e.steps--; e.steps > 0 || e.link == nil {
 		return
@@ -238,6 +244,11 @@ func (e *endpoint) progress(p pending) {
 	t := &e.run.tally[Ready]
 	t.planned.Add(1)
 	t.sent.Add(1)
+	if e.broken > 0 {
+		t.refused(e.broken)
+		e.broken = 0
+		return
+	}
 	t.answered.Add(1)
 	t.latency.Add(e.run.now() - e.began)
 }
