@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"trivet/admin/client"
 	"trivet/kit/clock"
@@ -48,6 +49,30 @@ func TestSyntheticTransactionOverTLS(t *testing.T) {
 	}
 	if row, _, status := s.synthetic("", "Test-CsRegistration", args...); status != client.Failed || !strings.Contains(row.Error, "unknown authority") {
 		t.Errorf("an authority that is not trusted: %d %+v", status, row)
+	}
+}
+
+// TestWebTransactionAtTheSIPPort: whoever names a port that is none of the web is told
+// so, and soon.
+func TestWebTransactionAtTheSIPPort(t *testing.T) {
+	t.Parallel()
+	s := &site{T: t, data: t.TempDir()}
+	for name, conf := range map[string]*tls.Config{
+		"TLS": {MinVersion: tls.VersionTLS12, GetCertificate: s.authority().GetCertificate}, "TCP": nil,
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := &site{T: t, data: s.data}
+			stub := sipstub.Start(t, nil, conf)
+			start := time.Now()
+			row, errs, status := s.synthetic("", "Test-CsAddressBookWebQuery", stub.Addr, "-UserSipAddress", "alice@example.test", "-UserCredential", "correct")
+			if status != client.Failed || !strings.Contains(row.Error, "HTTPS") || !strings.Contains(row.Diagnosis, "may be the SIP port") || !strings.Contains(row.Diagnosis, "8443") {
+				t.Errorf("%d %+v %s", status, row, errs)
+			}
+			if took := time.Since(start); took > 20*time.Second { // 10 s for the first byte, and a busy machine
+				t.Errorf("it took %v", took)
+			}
+		})
 	}
 }
 

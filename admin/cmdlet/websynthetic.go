@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"syscall"
 	"time"
 
 	"trivet/fault"
@@ -28,6 +29,12 @@ type WebTarget struct {
 
 // webPort is where the web services listen unless -TargetFqdn says.
 const webPort = "8443"
+
+// firstByte is how long a server may take before it says anything.
+const firstByte = 10 * time.Second
+
+// errNoWeb is the cause of a failure where something listens and no web server does.
+var errNoWeb = errors.New("no web server")
 
 // most is the largest answer that is read.
 const most = 64 << 20
@@ -55,6 +62,9 @@ func (c *Call) measureWeb(ctx context.Context, p WebTarget, path string, run fun
 	row := resultRow{TargetFqdn: or(p.TargetFqdn, "127.0.0.1"), TargetUri: u.base + path, Result: "Success", Latency: latency(c.Clock.Now().Sub(start))}
 	if err != nil {
 		row.Result, row.Error, row.Diagnosis = "Failure", err.Error(), diagnosis(err)
+		if errors.Is(err, errNoWeb) {
+			row.Diagnosis = "This may be the SIP port or another service; the web services of Trivet have port " + webPort + " unless the setting https says otherwise."
+		}
 		var f *fault.Error
 		if errors.As(err, &f) && f.Text != "" {
 			row.Error = f.Text
@@ -81,7 +91,10 @@ func (c *Call) webUser(p WebTarget) (*webUser, error) {
 	if u.login, u.password, both = strings.Cut(string(p.UserCredential), ":"); !both {
 		u.login, u.password = u.address, string(p.UserCredential)
 	}
-	u.client = &http.Client{Transport: &http.Transport{TLSClientConfig: &tls.Config{RootCAs: c.Roots, ServerName: host, MinVersion: tls.VersionTLS12}}}
+	u.client = &http.Client{Transport: &http.Transport{
+		TLSClientConfig:     &tls.Config{RootCAs: c.Roots, ServerName: host, MinVersion: tls.VersionTLS12},
+		TLSHandshakeTimeout: firstByte, ResponseHeaderTimeout: firstByte,
+	}}
 	return u, nil
 }
 
@@ -143,6 +156,13 @@ func (u *webUser) send(ctx context.Context, path, header string, body []byte, ad
 
 func unreachable(op string, err error) error {
 	var e *url.Error
+	var record tls.RecordHeaderError
+	switch text := err.Error(); {
+	case strings.Contains(text, "timeout awaiting response headers"), strings.Contains(text, "TLS handshake timeout"):
+		return fault.Newf(fault.Timeout, op, "something listens there and does not answer HTTPS within %v", firstByte).Because(errNoWeb)
+	case strings.Contains(text, "malformed HTTP"), errors.Is(err, io.EOF), errors.Is(err, syscall.ECONNRESET), errors.As(err, &record):
+		return fault.New(fault.Unavailable, op, "something listens there and does not speak HTTPS").Because(errors.Join(errNoWeb, err))
+	}
 	if errors.As(err, &e) && e.Timeout() || errors.Is(err, context.DeadlineExceeded) {
 		return fault.New(fault.Timeout, op, "the server did not answer in time").Because(err)
 	}
