@@ -37,6 +37,7 @@ func TestPackages(t *testing.T) {
 	old, young := build(t, "1.0.0"), build(t, "1.1.0")
 	t.Run("bytes", func(t *testing.T) { sameBytes(t, old) })
 	t.Run("lintian", func(t *testing.T) { lintian(t, old) })
+	t.Run("pages", func(t *testing.T) { pages(t, old) })
 	t.Run("life", func(t *testing.T) { life(t, old, young) })
 	t.Run("systemd", func(t *testing.T) { asksSystemd(t, old, young) })
 }
@@ -58,6 +59,34 @@ func lintian(t *testing.T, deb string) {
 	out, err := exec.Command("lintian", "--allow-root", "--fail-on", "error,warning", deb).CombinedOutput()
 	if err != nil {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// pages: the whole manual comes along, and its links lead somewhere.
+func pages(t *testing.T, deb string) {
+	root := t.TempDir()
+	if out, err := exec.Command("dpkg-deb", "--extract", deb, root).CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	written, err := filepath.Glob("../../docs/*.md")
+	if err != nil || len(written) == 0 {
+		t.Fatal(written, err)
+	}
+	link := regexp.MustCompile(`\]\(([^)#\s]+)`)
+	for _, page := range written {
+		path := filepath.Join(root, "usr/share/doc/trivet", filepath.Base(page))
+		text, err := os.ReadFile(path)
+		if err != nil {
+			t.Error(err)
+		}
+		for _, m := range link.FindAllStringSubmatch(string(text), -1) {
+			if strings.Contains(m[1], "://") {
+				continue
+			}
+			if _, err := os.Stat(filepath.Join(filepath.Dir(path), m[1])); err != nil {
+				t.Errorf("%s: the link to %s leads nowhere", filepath.Base(page), m[1])
+			}
+		}
 	}
 }
 
