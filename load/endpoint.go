@@ -180,8 +180,9 @@ func (e *endpoint) answered(m *message) {
 	if m.status == 409 && e.outdated(m, p) {
 		return
 	}
-	if unserved(p.act, m) {
+	if e.run.unserved(p.act, m) {
 		e.run.missing[p.act].Store(int32(m.status))
+		e.run.tally[p.act].skipped.Add(1)
 	} else {
 		e.settle(p, m.status)
 	}

@@ -210,6 +210,45 @@ func TestSilentStepIsNoSignIn(t *testing.T) {
 	}
 }
 
+// Only 405 and 501 before the first success say that a server has no search; then
+// nobody searches any more, and the run has failed unless that is allowed.
+func TestMissingSearch(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct {
+		name            string
+		status, first   int // what a search is answered with, after so many successes
+		allow, off, bad bool
+	}{
+		{"405", 405, 0, false, true, true}, {"501 allowed", 501, 0, true, true, false},
+		{"404", 404, 0, true, false, true}, {"405 later", 405, 1, true, false, true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			searches := 0
+			var mu sync.Mutex
+			s := startStub(t, func(req *sip.Message, _ int) *sip.Message {
+				if req.Method != "SERVICE" || !strings.Contains(string(req.Body), "directorySearch") {
+					return welcome(req)
+				}
+				mu.Lock()
+				defer mu.Unlock()
+				if searches++; searches <= c.first {
+					return welcome(req)
+				}
+				return sip.NewResponse(req, c.status, "")
+			})
+			rep := playStub(t, s, 4*time.Second, func(cfg *Config) {
+				cfg.Weight[Search], cfg.Speed, cfg.AllowMissing = 1, 3600, c.allow
+				cfg.Model.row(KeepAlive).Count = 0
+			})
+			a := rep.act(t, "search")
+			if off := len(rep.Missing) == 1; off != c.off || rep.Failed != c.bad || !off && a.Refused[c.status] < 2 || off && a.refused() > 0 {
+				t.Errorf("missing %v, judged %v, %+v", rep.Missing, rep.Why, a)
+			}
+		})
+	}
+}
+
 // The generator does not wait for a server that stands still: what was to be sent
 // meanwhile is sent, and the latency counts from then.
 func TestStallIsNotHidden(t *testing.T) {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"slices"
 	"strings"
@@ -194,6 +195,11 @@ func (r *Run) judge(rep *Report) {
 	}
 	if n := rep.Notes; float64(n.Came) < leastNotes*float64(n.Expected) {
 		rep.Why = append(rep.Why, fmt.Sprintf("%d of %d notifications of notes came, %.0f %% have to", n.Came, n.Expected, leastNotes*100))
+	}
+	for _, what := range slices.Sorted(maps.Keys(rep.Missing)) {
+		if !r.cfg.AllowMissing {
+			rep.Why = append(rep.Why, fmt.Sprintf("the server does not serve: %s (%d); --allow-missing allows that", what, rep.Missing[what]))
+		}
 	}
 	if sent == 0 {
 		rep.Why = append(rep.Why, "nothing could be sent")

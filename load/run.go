@@ -38,7 +38,9 @@ type Config struct {
 	Data      string        // data folder of a server on this machine, watched while it runs; "" for none
 	Progress  io.Writer     // a line each second; nil for none
 	MaxErrors float64       // share of failures beyond which the run has failed
-	MaxP99    time.Duration // of all answers; 0 is no limit
+	// AllowMissing lets a run succeed against a server without search or conferences.
+	AllowMissing bool
+	MaxP99       time.Duration // of all answers; 0 is no limit
 }
 
 // Run is one play of a model.

@@ -101,12 +101,10 @@ func (e *endpoint) search(p pending, about *user) {
 }
 
 // unserved reports whether the answer says that the server has no directory search
-// or no conferences at all.
-func unserved(a Act, m *message) bool {
-	if a != Search && a != Conference {
-		return false
-	}
-	return m.status == 404 || m.status == 405 || m.status == 415 || m.status == 501 || m.status < 300 && len(m.body) == 0
+// or no conferences at all: 405 or 501 (RFC 3261 21.4.6, 21.5.2) before any success.
+// Everything else is about this request alone.
+func (r *Run) unserved(a Act, m *message) bool {
+	return (a == Search || a == Conference) && (m.status == 405 || m.status == 501) && r.tally[a].answered.Load() == 0
 }
 
 // searched looks at the presence of those who were found, at once and twice more.

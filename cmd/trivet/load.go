@@ -27,7 +27,7 @@ type loadFlags struct {
 	endpoints, speed, maxErrors                                 float64
 	ramp, duration, maxP99                                      time.Duration
 	seed                                                        uint64
-	plan, quiet, fill, resume                                   bool
+	plan, quiet, fill, resume, missing                          bool
 }
 
 func (p program) loadCommand() *cobra.Command {
@@ -61,6 +61,7 @@ func (p program) loadCommand() *cobra.Command {
 	fl.StringVar(&f.report, "report", "", "write everything, with histograms and samples, into this JSON file")
 	fl.Float64Var(&f.maxErrors, "max-errors", 1, "per cent of what was sent that may fail")
 	fl.DurationVar(&f.maxP99, "max-p99", 5*time.Second, "the 99th percentile of the time to an answer may be so long, 0 for no limit")
+	fl.BoolVar(&f.missing, "allow-missing", false, "succeed against a server that has no directory search or no conferences")
 	fl.BoolVar(&f.plan, "plan", false, "show the model and what it makes of --users and --duration, and end")
 	fl.BoolVar(&f.quiet, "quiet", false, "no line each second")
 	cmd.RunE = func(cmd *cobra.Command, _ []string) error { return p.load(cmd.Context(), f) }
@@ -113,6 +114,7 @@ func (f loadFlags) config(m *load.Model) (load.Config, error) {
 	cfg := load.Config{
 		Model: m, Server: f.server, Scheme: f.auth, Seed: f.seed, Ramp: f.ramp, Length: f.duration, Speed: f.speed, Endpoints: f.endpoints,
 		Contacts: f.contacts, Fill: f.fill, Session: m.Session, Away: m.Day - m.Session, Data: f.data, MaxErrors: f.maxErrors / 100, MaxP99: f.maxP99,
+		AllowMissing: f.missing,
 	}
 	if f.usersFile == "" {
 		f.usersFile = filepath.Join(f.data, load.UsersFile)
