@@ -21,18 +21,25 @@ var uniques = func() (list []property) {
 	return list
 }()
 
-func key(p property, value string) string { return p.unique + strings.ToLower(value) }
+func key(p property, value string) string {
+	value = strings.ToLower(value)
+	if p.name == sipAddress.name {
+		value = strings.TrimPrefix(value, "sip:")
+	}
+	return p.unique + value
+}
 
 // hold notes the names of a stored user.
 func (m *maker) hold(guid string, u *directory.User) {
 	for _, p := range uniques {
-		if v := p.get(u); v != "" {
+		v := p.get(u)
+		if _, held := m.holders[key(p, v)]; v != "" && !held {
 			m.holders[key(p, v)] = guid
 		}
 	}
 }
 
-// release gives the names of a user up who is to be deleted.
+// release gives the names of a user up.
 func (m *maker) release(guid string, u *directory.User) {
 	for _, p := range uniques {
 		if k := key(p, p.get(u)); m.holders[k] == guid {
@@ -84,19 +91,9 @@ func (m *maker) accept(w *wish) {
 	} else {
 		base = directory.User{GUID: w.guid, Source: m.Source, SourceID: w.person.ID}
 	}
-	for _, c := range w.changes {
-		p := settable[c.Property]
-		if p.unique == "" {
-			continue
-		}
-		if m.holders[key(p, c.Old)] == w.guid {
-			delete(m.holders, key(p, c.Old))
-		}
-		if c.New != "" {
-			m.holders[key(p, c.New)] = w.guid
-		}
-	}
+	m.release(w.guid, &base)
 	Apply(&base, w.changes)
+	m.hold(w.guid, &base)
 	m.final[w.guid] = &base
 	m.guidOf[DNKey(w.person.DN)] = w.guid
 	m.accepted = append(m.accepted, w)

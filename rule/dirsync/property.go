@@ -12,7 +12,9 @@ type property struct {
 	name string
 	get  func(u *directory.User) string
 	set  func(u *directory.User, s string)
-	// unique is the prefix of the keys that no two users share, "" for others.
+	// unique is the prefix of the keys that no two users share, "" for others. The
+	// names that somebody signs in with are of one prefix: the address of one user
+	// must not be the login name of another.
 	unique string
 }
 
@@ -22,7 +24,7 @@ func text(name, unique string, at func(u *directory.User) *string) property {
 
 // sipAddress and manager are found in their own ways; the others by attribute.
 var sipAddress = property{
-	name: "SipAddress", unique: "sip:",
+	name: "SipAddress", unique: "name:",
 	get: func(u *directory.User) string { return string(u.SipAddress) },
 	set: func(u *directory.User, s string) { u.SipAddress = uc.UserURI(s) },
 }
@@ -33,8 +35,8 @@ var properties = []property{
 	text("DisplayName", "", func(u *directory.User) *string { return &u.DisplayName }),
 	text("FirstName", "", func(u *directory.User) *string { return &u.FirstName }),
 	text("LastName", "", func(u *directory.User) *string { return &u.LastName }),
-	text("UserPrincipalName", "upn:", func(u *directory.User) *string { return &u.UserPrincipalName }),
-	text("SamAccountName", "account:", func(u *directory.User) *string { return &u.SamAccountName }),
+	text("UserPrincipalName", "name:", func(u *directory.User) *string { return &u.UserPrincipalName }),
+	text("SamAccountName", "name:", func(u *directory.User) *string { return &u.SamAccountName }),
 	text("WindowsEmailAddress", "", func(u *directory.User) *string { return &u.WindowsEmailAddress }),
 	text("Title", "", func(u *directory.User) *string { return &u.Title }),
 	text("Company", "", func(u *directory.User) *string { return &u.Company }),

@@ -62,7 +62,7 @@ func (m *maker) people() {
 		g := &m.Stored[i]
 		m.guids[g.GUID], m.labels[g.GUID] = true, "the group "+g.DisplayName
 		if g.SipAddress != "" {
-			m.holders[sipAddress.unique+string(g.SipAddress)] = g.GUID
+			m.holders[key(sipAddress, string(g.SipAddress))] = g.GUID
 		}
 	}
 	m.persons = m.singles()

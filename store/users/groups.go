@@ -212,6 +212,24 @@ func checkGroup(ctx context.Context, tx *sql.Tx, op string, g *Group) error {
 	return free(ctx, tx, op, "SELECT count(*) FROM users WHERE sip_address = ?", string(g.SipAddress))
 }
 
+// freeOfUsers refuses a user the login name of another one as SIP address, and the
+// address as login name: each is a name to sign in with.
+func freeOfUsers(ctx context.Context, tx *sql.Tx, op string, u *User) error {
+	for _, c := range []struct{ count, name, column, value string }{
+		{"SELECT count(*) FROM users WHERE upn_key = ? AND guid <> ?", u.SipAddress.Bare(), "sip_address", string(u.SipAddress)},
+		{"SELECT count(*) FROM users WHERE sip_address = ? AND guid <> ?", "sip:" + fold(u.UserPrincipalName), "upn_key", u.UserPrincipalName},
+	} {
+		n := 0
+		if err := tx.QueryRowContext(ctx, c.count, c.name, u.GUID).Scan(&n); err != nil {
+			return err
+		}
+		if n > 0 && c.value != "" {
+			return exists(op, c.column, c.value)
+		}
+	}
+	return nil
+}
+
 // freeOfGroups refuses a user the SIP address of a group.
 func freeOfGroups(ctx context.Context, tx *sql.Tx, op string, u *User) error {
 	if u.SipAddress == "" {

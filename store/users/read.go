@@ -74,6 +74,15 @@ var lookups = []struct {
 func (s *SQLite) Find(ctx context.Context, identity string) (User, error) {
 	const op = "users.Find"
 	identity = strings.TrimSpace(identity)
+	if a, err := directory.Address(identity); err == nil {
+		list, err := query(ctx, s.readers, selectUser+" WHERE sip_address = ? OR upn_key = ? LIMIT 2", string(a), fold(identity))
+		if err == nil && len(list) == 2 {
+			err = fault.Newf(fault.Invalid, op, "%q is the SIP address of %s or %s and the login name of the other; use the account name or the GUID", identity, list[0].SamAccountName, list[1].SamAccountName).About(identity)
+		}
+		if err != nil {
+			return User{}, unavailable(op, err)
+		}
+	}
 	for _, l := range lookups {
 		key := l.key(identity)
 		if key == "" {
@@ -93,12 +102,12 @@ func (s *SQLite) Find(ctx context.Context, identity string) (User, error) {
 	return User{}, found(op, identity, sql.ErrNoRows)
 }
 
-// loginQuery finds the user by the most specific name. For a name that nobody has
-// it returns somebody, who is read as long and then left.
+// loginQuery finds the one user who has the name. For a name that nobody has, or that
+// is the address of one and the login name of another, it returns somebody else, who is
+// read as long and then left.
 var loginQuery = selectUser + ` WHERE guid = coalesce(
-	(SELECT guid FROM users WHERE sip_address = ?1 OR upn_key = ?2 OR sam_key = ?2
-		ORDER BY CASE WHEN sip_address = ?1 THEN 0 WHEN upn_key = ?2 THEN 1 ELSE 2 END LIMIT 1),
-	(SELECT guid FROM users LIMIT 1))`
+	(SELECT CASE WHEN min(guid) = max(guid) THEN min(guid) END FROM users WHERE sip_address = ?1 OR upn_key = ?2 OR sam_key = ?2),
+	(SELECT guid FROM users WHERE sip_address IS NOT ?1 AND upn_key IS NOT ?2 AND sam_key IS NOT ?2 LIMIT 1))`
 
 // ByLogin implements Store.
 func (s *SQLite) ByLogin(ctx context.Context, name string) (User, error) {

@@ -75,11 +75,13 @@ type Store interface {
 	ByGUID(ctx context.Context, guid string) (User, error)
 	// Find returns the one user that goes by identity: SIP address (with or
 	// without "sip:"), UPN, account name, GUID or display name, tried in this
-	// order, in any case. "DOMAIN\name" is the account name.
+	// order, in any case. "DOMAIN\name" is the account name. A name that is the
+	// address of one and the UPN of another is fault.Invalid.
 	Find(ctx context.Context, identity string) (User, error)
 	// ByLogin returns the user who signs in by name: SIP address (with or without
-	// "sip:"), UPN or account name, the first that fits, in any case. It does the
-	// same work for a name that nobody has.
+	// "sip:"), UPN or account name, in any case. A name that is the address of one
+	// user and the UPN of another is nobody's. It does the same work for a name
+	// that nobody has.
 	ByLogin(ctx context.Context, name string) (User, error)
 	// BySource returns the user that a directory source knows by id.
 	BySource(ctx context.Context, source, id string) (User, error)

@@ -81,6 +81,9 @@ func (s *SQLite) add(ctx context.Context, tx *sql.Tx, n New) (Change, error) {
 	if err := freeOfGroups(ctx, tx, op, &u); err != nil {
 		return Change{}, err
 	}
+	if err := freeOfUsers(ctx, tx, op, &u); err != nil {
+		return Change{}, err
+	}
 	if _, err := tx.ExecContext(ctx, insertUser, pack(u).values()...); err != nil {
 		return Change{}, conflict(op, u, err)
 	}
@@ -148,6 +151,11 @@ func (s *SQLite) amend(ctx context.Context, tx *sql.Tx, op, guid string, change 
 	}
 	if before.SipAddress != after.SipAddress {
 		if err := freeOfGroups(ctx, tx, op, &after); err != nil {
+			return nil, err
+		}
+	}
+	if before.SipAddress != after.SipAddress || fold(before.UserPrincipalName) != fold(after.UserPrincipalName) {
+		if err := freeOfUsers(ctx, tx, op, &after); err != nil {
 			return nil, err
 		}
 	}
