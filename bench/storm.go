@@ -109,7 +109,7 @@ func (l lab) surge(t target, st storm, rate float64, fill bool) (surge, error) {
 		switch a.Name {
 		case "signed in wholly":
 			x.ready = a.Latency
-			x.failed = stormEndpoints - a.Latency.Count
+			x.failed = stormEndpoints - a.Answered
 		case "message":
 			x.im = a.Latency
 		}

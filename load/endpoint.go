@@ -238,7 +238,7 @@ func (e *endpoint) lost(l *link) {
 	}
 	for _, p := range e.open {
 		if !p.silent {
-			e.run.tally[p.act].lost.Add(1)
+			e.run.cutShort(p.act, p.due)
 		}
 		e.failed(p)
 	}
@@ -246,7 +246,7 @@ func (e *endpoint) lost(l *link) {
 		t := &e.run.tally[Ready]
 		t.planned.Add(1)
 		t.sent.Add(1)
-		t.lost.Add(1)
+		e.run.cutShort(Ready, e.began)
 	}
 	leaving := e.leave
 	e.reset()
@@ -259,6 +259,16 @@ func (e *endpoint) lost(l *link) {
 			e.run.count.dropped.Add(1)
 		}
 		e.later(e.run.jittered(4 * time.Second))
+	}
+}
+
+// cutShort counts an act whose connection ended before its answer: lost, or open
+// when it is the run that ended.
+func (r *Run) cutShort(a Act, due time.Duration) {
+	if t := &r.tally[a]; r.ending.Load() {
+		t.stillOpen(r.length - due)
+	} else {
+		t.lost.Add(1)
 	}
 }
 

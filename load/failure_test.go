@@ -249,6 +249,29 @@ func TestMissingSearch(t *testing.T) {
 	}
 }
 
+// What waits for its answer when the run ends is open, not lost, and counts as
+// having taken as long as it has waited.
+func TestOpenAtTheEnd(t *testing.T) {
+	t.Parallel()
+	s := startStub(t, func(req *sip.Message, _ int) *sip.Message {
+		if req.Event() == "vnd-microsoft-roaming-contacts" {
+			return nil
+		}
+		return welcome(req)
+	})
+	rep := playStub(t, s, 3*time.Second, func(c *Config) { c.MaxP99 = time.Second })
+	for _, name := range []string{"contact list", "signed in wholly"} {
+		if a := rep.act(t, name); a.Open != 2 || a.Lost != 0 || a.Latency.Count != 2 || a.Latency.P50 < 2500 || a.Planned != 2 {
+			t.Errorf("%s: %+v", name, a)
+		}
+	}
+	var text strings.Builder
+	rep.Print(&text)
+	if !strings.Contains(strings.Join(rep.Why, ";"), "99th percentile of what was answered with success, or was open") || !strings.Contains(text.String(), "open  ") {
+		t.Errorf("judged %v\n%s", rep.Why, text.String())
+	}
+}
+
 // The generator does not wait for a server that stands still: what was to be sent
 // meanwhile is sent, and the latency counts from then.
 func TestStallIsNotHidden(t *testing.T) {

@@ -19,6 +19,11 @@ func (e *endpoint) connect(ctx context.Context, act Act, due time.Duration) {
 	r := e.run
 	defer r.tasks.Done()
 	l, err := r.dial(ctx, e.id)
+	if err != nil && ctx.Err() != nil { // the run ends
+		r.tally[act].sent.Add(1)
+		r.tally[act].stillOpen(r.now() - due)
+		return
+	}
 	if err != nil {
 		r.count.unconnected.Add(1)
 		r.tally[act].lost.Add(1)
@@ -31,7 +36,14 @@ func (e *endpoint) connect(ctx context.Context, act Act, due time.Duration) {
 	r.count.connected.Add(1)
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if r.ending.Load() || e.link != nil {
+	if r.ending.Load() {
+		r.tally[act].sent.Add(1)
+		r.tally[act].stillOpen(r.length - due)
+		l.Close()
+		return
+	}
+	if e.link != nil {
+		r.tally[act].skipped.Add(1)
 		l.Close()
 		return
 	}

@@ -10,7 +10,7 @@ import (
 )
 
 // tally counts what became of one kind of act. Every act that was planned is in
-// the end one of: skipped, answered, failed, unanswered, lost, or still open.
+// the end one of: skipped, answered, refused, unanswered, lost, or open.
 type tally struct {
 	planned    atomic.Int64 // came due by the schedule or by the protocol
 	skipped    atomic.Int64 // could not be tried: not signed in, nobody to talk to, told to wait
@@ -19,7 +19,8 @@ type tally struct {
 	answered   atomic.Int64 // 2xx
 	unanswered atomic.Int64 // no final answer in time
 	lost       atomic.Int64 // the connection ended first
-	latency    Histogram    // from the intended time to the answer, of the answered
+	open       atomic.Int64 // no answer yet when the run ended
+	latency    Histogram    // from the intended time to the answer, of the answered; of the open their age at the end
 
 	mu     sync.Mutex // guards status
 	status map[int]int64
@@ -52,6 +53,13 @@ func (t *tally) failed() int64 {
 		n += k
 	}
 	return n
+}
+
+// stillOpen counts an act that the end of the run cut short. Its age is the least
+// that its answer would have taken.
+func (t *tally) stillOpen(age time.Duration) {
+	t.open.Add(1)
+	t.latency.Add(age)
 }
 
 // counters are what is counted beside the acts.
