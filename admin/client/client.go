@@ -16,10 +16,12 @@ import (
 	"io/fs"
 	"net"
 	"net/http"
+	"net/http/httptrace"
 	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"time"
 
 	"trivet/admin/cmdlet"
@@ -133,14 +135,19 @@ func (c *conn) call(ctx context.Context, name string, g cmdlet.Given, whatIf boo
 	if c.target.Server != "" {
 		req.SetBasicAuth(c.target.User, c.target.Password)
 	}
+	connected := false
+	req = req.WithContext(httptrace.WithClientTrace(ctx, &httptrace.ClientTrace{GotConn: func(httptrace.GotConnInfo) { connected = true }}))
 	res, err := c.client.Do(req)
-	if err != nil {
+	switch {
+	case err != nil && connected:
+		return Reply{}, c.cutShort(err)
+	case err != nil:
 		return Reply{}, c.unreached(err)
 	}
 	defer res.Body.Close()
 	b, err := io.ReadAll(res.Body)
 	if err != nil {
-		return Reply{}, c.unreached(err)
+		return Reply{}, c.cutShort(err)
 	}
 	if res.StatusCode != http.StatusOK {
 		return Reply{}, c.problem(res, b)
@@ -152,6 +159,13 @@ func (c *conn) call(ctx context.Context, name string, g cmdlet.Given, whatIf boo
 	return reply, nil
 }
 
+// cutShort is about a connection that ended, or took too long, after the server may
+// have begun. It is no ErrNotReached.
+func (c *conn) cutShort(err error) error {
+	return fault.Newf(fault.Unavailable, "client.call", "the connection to %s ended before the answer (%v); it is not known whether it was done", c.shown, reason(err))
+}
+
+// unreached is about a server to which nothing was sent.
 func (c *conn) unreached(err error) error {
 	const op = "client.call"
 	var unknown x509.UnknownAuthorityError
@@ -160,7 +174,7 @@ func (c *conn) unreached(err error) error {
 		return fault.Newf(fault.Unavailable, op, "%s has a certificate of an authority that is not trusted here; name its file with --ca", c.shown).Because(ErrNotReached)
 	case c.target.Server == "" && errors.Is(err, fs.ErrPermission):
 		return fault.Newf(fault.Unavailable, op, "the data folder %s belongs to another user; run this as that user, or name a server with --server", c.target.Data).Because(ErrNotReached)
-	case c.target.Server == "":
+	case c.target.Server == "" && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ECONNREFUSED)):
 		return fault.Newf(fault.Unavailable, op, "no server runs in %s; start it with trivet run, or name another folder with --data or a server with --server", c.target.Data).Because(ErrNotReached)
 	}
 	return fault.Newf(fault.Unavailable, op, "%s does not answer (%v)", c.shown, reason(err)).Because(ErrNotReached)

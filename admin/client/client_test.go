@@ -1,0 +1,48 @@
+package client
+
+import (
+	"context"
+	"errors"
+	"net"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"trivet/admin/cmdlet"
+)
+
+// A server that is not there, and one that goes away in the middle, are two things.
+func TestConnectionThatEndsInTheMiddle(t *testing.T) {
+	t.Parallel()
+	call := func(data string) error {
+		c, err := dial(Target{Data: data})
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, err = c.call(context.Background(), "Set-CsUser", cmdlet.Given{}, false)
+		return err
+	}
+	data := t.TempDir()
+	if err := call(data); !errors.Is(err, ErrNotReached) || !strings.Contains(err.Error(), "no server runs in "+data) {
+		t.Errorf("without a socket: %v", err)
+	}
+	ln, err := net.Listen("unix", filepath.Join(data, SocketName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	for _, partial := range []string{"", "HTTP/1.1 200 OK\r\nContent-Length: 99\r\n\r\n{"} {
+		go func() {
+			c, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			c.Read(make([]byte, 4096))
+			c.Write([]byte(partial))
+			c.Close()
+		}()
+		if err := call(data); err == nil || errors.Is(err, ErrNotReached) || !strings.Contains(err.Error(), "not known whether it was done") {
+			t.Errorf("after %q: %v", partial, err)
+		}
+	}
+}
