@@ -25,6 +25,16 @@ func (l Limit) of(total int) int {
 	return min(l.Max, share)
 }
 
+// asked counts the actions that are not granted yet.
+func (m *maker) asked(p *Plan) (n Counts) {
+	for _, a := range p.Actions {
+		if len(m.Granted) == 0 || !m.Granted[a.Digest()] {
+			n[a.Kind]++
+		}
+	}
+	return n
+}
+
 // exceeded says which limits the plan is over.
 func (m *maker) exceeded(p *Plan) (list []string) {
 	present := 0 // users of the source whose entries were there the last time
@@ -33,10 +43,11 @@ func (m *maker) exceeded(p *Plan) (list []string) {
 			present++
 		}
 	}
-	if len(m.persons) == 0 && present > 0 {
+	asked := m.asked(p)
+	if len(m.persons) == 0 && present > 0 && asked[Disable]+asked[Delete] > 0 {
 		list = append(list, fmt.Sprintf("the directory shows no user where it had %d", present))
 	}
-	if m.Groups && len(m.Teams) == 0 && m.groups > 0 {
+	if m.Groups && len(m.Teams) == 0 && m.groups > 0 && asked[DeleteGroup] > 0 {
 		list = append(list, fmt.Sprintf("the directory shows no group where it had %d", m.groups))
 	}
 	users, groups := len(m.byID), m.groups
@@ -55,7 +66,7 @@ func (m *maker) exceeded(p *Plan) (list []string) {
 	} {
 		n, spent := 0, 0
 		for _, k := range l.kinds {
-			n, spent = n+p.Counts[k], spent+m.Spent[k]
+			n, spent = n+asked[k], spent+m.Spent[k]
 		}
 		may := l.limit.of(l.total)
 		if n == 0 || n+spent <= may || l.kinds[0] == Create && m.First {

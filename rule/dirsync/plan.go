@@ -102,6 +102,9 @@ type Input struct {
 
 	Limits Limits
 	Spent  Counts // applied without approval within the last 24 hours
+	// Granted are the digests of actions of an earlier plan that was within the budget
+	// or approved, and is not done yet: they need no approval any more.
+	Granted map[string]bool
 }
 
 // Plan is what the directory asks for.
@@ -153,13 +156,19 @@ func digest(source string, actions []Action) string {
 	fmt.Fprintf(h, "%q", source)
 	lines := make([]string, 0, len(actions))
 	for _, a := range actions {
-		lines = append(lines, fmt.Sprintf("%d %q %q %q %q %v %q", a.Kind, a.ID, a.GUID, a.Label, a.Reason, a.MembersChange, fmt.Sprint(a.Changes, a.User, a.Group, a.Members)))
+		lines = append(lines, a.Digest())
 	}
 	slices.Sort(lines)
 	for _, l := range lines {
 		io.WriteString(h, l)
 	}
-	return hex.EncodeToString(h.Sum(nil)[:6])
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
+
+// Digest names an action: every field of it, in a form that no two actions share.
+func (a Action) Digest() string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%#v", a))
+	return hex.EncodeToString(sum[:16])
 }
 
 // GUIDOf is the GUID that a user or group of a source gets: its identifier there

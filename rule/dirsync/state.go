@@ -37,6 +37,11 @@ type State struct {
 	Conflicts []string // the first of them
 	Skipped   map[string]int
 	Kept      int // users that an administrator disabled
+
+	// Granted are the digests of the actions of the plan that is being applied; true
+	// for those that were approved and do not count against the budget. It stays
+	// until all of them are done, so that a run that was ended goes on.
+	Granted map[string]bool `json:",omitempty"`
 }
 
 // Options of a run that an administrator asks for.

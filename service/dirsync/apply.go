@@ -23,13 +23,15 @@ type job struct {
 	known   map[string]dirsync.Known
 	applied dirsync.Counts
 	absent  map[string]bool // GUIDs of users and groups that could not be made
+	free    map[string]bool // digests of the actions that were approved
+	first   bool            // nothing of the source was applied before: creating is free
 }
 
 // carry applies a plan and notes how it went. Whatever is refused is a conflict;
 // the rest is done.
 func (s *Service) carry(ctx context.Context, x *source, f *fetched, p *dirsync.Plan, approved bool, began time.Time) error {
-	j := &job{Service: s, source: x, plan: p, absent: map[string]bool{}}
-	err := j.apply(ctx, f, approved, s.stateOf(x).LastSuccess.IsZero())
+	j := &job{Service: s, source: x, plan: p, absent: map[string]bool{}, first: s.stateOf(x).LastSuccess.IsZero()}
+	err := j.apply(ctx, f, approved)
 	if err == nil && s.cfg.Settled != nil {
 		err = s.cfg.Settled(ctx)
 	}
@@ -63,8 +65,8 @@ var steps = [...]func(*job, context.Context, []dirsync.Action) error{
 	dirsync.UpdateGroup: (*job).updateGroups,
 }
 
-func (j *job) apply(ctx context.Context, f *fetched, approved, first bool) error {
-	if err := j.spend(ctx, approved, first); err != nil {
+func (j *job) apply(ctx context.Context, f *fetched, approved bool) error {
+	if err := j.grant(ctx, approved); err != nil {
 		return err
 	}
 	if err := j.remember(ctx); err != nil {
@@ -84,18 +86,35 @@ func (j *job) apply(ctx context.Context, f *fetched, approved, first bool) error
 	return j.photos(ctx, f)
 }
 
-// spend charges the plan to the budget before it is applied, so that a crash does
-// not make it free.
-func (j *job) spend(ctx context.Context, approved, first bool) error {
-	for k, n := range j.plan.Counts {
-		if n == 0 || approved || first && dirsync.Kind(k) == dirsync.Create {
-			continue
-		}
-		if err := j.cfg.State.Spend(ctx, j.Name, j.cfg.Clock.Now(), dirsync.Kind(k), n); err != nil {
-			return err
+// grant notes what may be done before it is, so that the next run goes on with what
+// this one leaves: without another approval, and whatever is charged by then.
+func (j *job) grant(ctx context.Context, approved bool) error {
+	was := j.stateOf(j.source).Granted
+	if len(j.plan.Actions) == 0 {
+		return nil
+	}
+	granted := make(map[string]bool, len(j.plan.Actions))
+	for _, a := range j.plan.Actions {
+		digest := a.Digest()
+		granted[digest] = approved || was[digest]
+	}
+	j.free = granted
+	return j.save(ctx, j.source, func(st *dirsync.State) { st.Granted = granted })
+}
+
+// charge takes actions from the budget just before they are done, so that a crash
+// does not make them free.
+func (j *job) charge(ctx context.Context, list []dirsync.Action) error {
+	n := 0
+	for _, a := range list {
+		if !j.free[a.Digest()] && !(j.first && a.Kind == dirsync.Create) {
+			n++
 		}
 	}
-	return nil
+	if n == 0 {
+		return nil
+	}
+	return j.cfg.State.Spend(ctx, j.Name, j.cfg.Clock.Now(), list[0].Kind, n)
 }
 
 // remember stores what the plan knows of users that are there.
@@ -136,6 +155,9 @@ func (j *job) put(ctx context.Context, list []dirsync.Action, edit func(*dirsync
 
 // batch writes a chunk and sorts what was done from what was refused.
 func (j *job) batch(ctx context.Context, list []dirsync.Action, write func(a *dirsync.Action) users.Write) (done, refused []dirsync.Action, err error) {
+	if err := j.charge(ctx, list); err != nil {
+		return nil, nil, err
+	}
 	writes := make([]users.Write, len(list))
 	for i := range list {
 		writes[i] = write(&list[i])
@@ -286,14 +308,36 @@ func (j *job) create(ctx context.Context, list []dirsync.Action) error {
 }
 
 func (j *job) remove(ctx context.Context, list []dirsync.Action) error {
-	for _, a := range list {
-		if err := j.cfg.Users.Delete(ctx, a.GUID); err != nil && !fault.Is(err, fault.NotFound) {
-			return err
-		}
-		j.applied[a.Kind]++
-		if err := j.cfg.State.Forget(ctx, j.Name, a.ID); err != nil {
+	for i := range list {
+		if err := j.removeOne(ctx, list[i:i+1]); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// removeOne deletes a user unless somebody has enabled him or made him another's
+// since the plan was made.
+func (j *job) removeOne(ctx context.Context, one []dirsync.Action) error {
+	a := one[0]
+	j.deciding.Lock()
+	defer j.deciding.Unlock()
+	if err := j.charge(ctx, one); err != nil {
+		return err
+	}
+	err := j.cfg.Users.DeleteIf(ctx, a.GUID, func(u *directory.User) error {
+		if u.Enabled || u.Source != j.Name || u.SourceID != a.ID {
+			return errDecided
+		}
+		return nil
+	})
+	switch {
+	case errors.Is(err, errDecided):
+		return nil
+	case err == nil:
+		j.applied[a.Kind]++
+	case !fault.Is(err, fault.NotFound):
+		return err
+	}
+	return j.cfg.State.Forget(ctx, j.Name, a.ID)
 }

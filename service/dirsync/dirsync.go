@@ -42,7 +42,7 @@ import (
 type Directory interface {
 	List(ctx context.Context, q users.Query) ([]directory.User, error)
 	Batch(ctx context.Context, mode users.BatchMode, list []users.Write) ([]users.Outcome, error)
-	Delete(ctx context.Context, guid string) error
+	DeleteIf(ctx context.Context, guid string, allow func(*users.User) error) error
 	SetPhoto(ctx context.Context, guid string, data []byte) (directory.Photo, error)
 	RemovePhoto(ctx context.Context, guid string) error
 

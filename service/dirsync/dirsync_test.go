@@ -332,6 +332,98 @@ func TestRunThatDies(t *testing.T) {
 	}
 }
 
+// mortal is a directory of users whose database goes away after some batches.
+type mortal struct {
+	Directory
+	left int
+}
+
+func (m *mortal) Batch(ctx context.Context, mode users.BatchMode, list []users.Write) ([]users.Outcome, error) {
+	if m.left--; m.left < 0 {
+		return nil, fault.New(fault.Unavailable, "test", "the database is gone")
+	}
+	return m.Directory.Batch(ctx, mode, list)
+}
+
+// TestRunThatIsEndedGoesOn: what was within the budget, or approved, is done by the
+// next run when the first one was ended in the middle.
+func TestRunThatIsEndedGoesOn(t *testing.T) {
+	s := open(t, map[string]any{"budget": map[string]any{"disables": 2, "changes": 1}})
+	s.ldap.Apply(t, s.ldap.Person("dora")+s.ldap.Person("emil"))
+	s.sync()
+	end := func(batches int, o dirsync.Options) {
+		t.Helper()
+		s.cfg.Users = &mortal{s.store, batches}
+		if _, err := s.Update(t.Context(), "corp", o); !fault.Is(err, fault.Unavailable) || s.States()[0].Phase != dirsync.Failed {
+			t.Fatal(err)
+		}
+		s.life.Stop(context.Background()) // and the server is started again
+		s.start()
+	}
+	s.remove("anna", "bert")
+	end(0, dirsync.Options{})
+	if st := s.sync(); st.Counts[dirsync.Disable] != 2 || len(st.Granted) != 0 {
+		t.Errorf("a run within its budget: %+v", st)
+	}
+
+	s.clock.forward(25 * time.Hour)
+	for _, name := range []string{"dora", "emil"} {
+		s.modify(name, "title", "Boss")
+	}
+	s.remove("cora")
+	st := s.run1(dirsync.Options{})
+	if st.Phase != dirsync.WaitingForApproval {
+		t.Fatalf("%+v", st)
+	}
+	end(1, dirsync.Options{Approve: st.PlanID})
+	if s.user("cora").Enabled || s.user("dora").Title != "" {
+		t.Error("the run was not ended between the two")
+	}
+	if st = s.sync(); st.Counts[dirsync.Update] != 2 || s.user("emil").Title != "Boss" {
+		t.Errorf("an approved run: %+v", st)
+	}
+	if spent, err := s.cfg.State.Spent(t.Context(), "corp", s.clock.Now().Add(-time.Hour)); err != nil || spent != (dirsync.Counts{}) {
+		t.Errorf("what was approved is charged: %v %v", spent, err)
+	}
+	for _, name := range []string{"dora", "emil"} {
+		s.modify(name, "title", "Bosses")
+	}
+	if st = s.run1(dirsync.Options{}); st.Phase != dirsync.WaitingForApproval {
+		t.Errorf("an approval is for one plan: %+v", st)
+	}
+}
+
+// TestChargedAsDone: what an ended run did not come to is not charged.
+func TestChargedAsDone(t *testing.T) {
+	s := open(t, nil)
+	s.sync()
+	s.remove("anna")
+	s.modify("bert", "title", "Boss")
+	s.cfg.Users = &mortal{s.store, 0}
+	if _, err := s.Update(t.Context(), "corp", dirsync.Options{}); err == nil {
+		t.Fatal("it was not ended")
+	}
+	spent, err := s.cfg.State.Spent(t.Context(), "corp", s.clock.Now().Add(-time.Hour))
+	if err != nil || spent[dirsync.Disable] != 1 || spent[dirsync.Update] != 0 {
+		t.Errorf("%v %v", spent, err)
+	}
+}
+
+// TestRemovalLooksAgain: whom somebody enabled since the plan was made is not deleted.
+func TestRemovalLooksAgain(t *testing.T) {
+	s := open(t, nil)
+	s.sync()
+	s.remove("anna", "bert")
+	s.sync()
+	s.clock.forward(31 * 24 * time.Hour)
+	s.cfg.Users = &meddling{s.store, func() {
+		s.store.Update(t.Context(), s.user("anna").GUID, func(u *directory.User) error { u.Enabled = true; return nil })
+	}}
+	if st := s.sync(); st.Counts[dirsync.Delete] != 1 || s.user("anna").GUID == "" || s.user("bert").GUID != "" {
+		t.Errorf("%+v", st.Counts)
+	}
+}
+
 // meddling lets somebody act between the plan and its being applied.
 type meddling struct {
 	Directory

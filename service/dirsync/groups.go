@@ -10,8 +10,11 @@ import (
 )
 
 // each applies the actions of groups one by one.
-func (j *job) each(list []dirsync.Action, do func(a *dirsync.Action) error) error {
+func (j *job) each(ctx context.Context, list []dirsync.Action, do func(a *dirsync.Action) error) error {
 	for i := range list {
+		if err := j.charge(ctx, list[i:i+1]); err != nil {
+			return err
+		}
 		err := do(&list[i])
 		switch {
 		case err == nil:
@@ -26,11 +29,11 @@ func (j *job) each(list []dirsync.Action, do func(a *dirsync.Action) error) erro
 }
 
 func (j *job) removeGroups(ctx context.Context, list []dirsync.Action) error {
-	return j.each(list, func(a *dirsync.Action) error { return j.cfg.Users.DeleteGroup(ctx, a.GUID) })
+	return j.each(ctx, list, func(a *dirsync.Action) error { return j.cfg.Users.DeleteGroup(ctx, a.GUID) })
 }
 
 func (j *job) updateGroups(ctx context.Context, list []dirsync.Action) error {
-	return j.each(list, func(a *dirsync.Action) error {
+	return j.each(ctx, list, func(a *dirsync.Action) error {
 		if len(a.Changes) > 0 {
 			if _, err := j.cfg.Users.UpdateGroup(ctx, a.GUID, func(g *directory.Group) error {
 				g.Mail, g.DisplayName, g.Description = a.Group.Mail, a.Group.DisplayName, a.Group.Description
@@ -49,7 +52,7 @@ func (j *job) updateGroups(ctx context.Context, list []dirsync.Action) error {
 
 // createGroups makes all groups before it fills them: one may be in another.
 func (j *job) createGroups(ctx context.Context, list []dirsync.Action) error {
-	if err := j.each(list, func(a *dirsync.Action) error {
+	if err := j.each(ctx, list, func(a *dirsync.Action) error {
 		_, err := j.cfg.Users.CreateGroup(ctx, a.Group)
 		if err != nil {
 			j.absent[a.GUID] = true

@@ -117,6 +117,12 @@ func (s *Service) plan(ctx context.Context, x *source, now time.Time) (*fetched,
 	if in.Spent, err = s.cfg.State.Spent(ctx, x.Name, now.Add(-window)); err != nil {
 		return nil, dirsync.Plan{}, err
 	}
+	if granted := s.stateOf(x).Granted; len(granted) > 0 {
+		in.Granted = make(map[string]bool, len(granted))
+		for digest := range granted {
+			in.Granted[digest] = true
+		}
+	}
 	if in.Users, err = s.cfg.Users.List(ctx, users.Query{}); err != nil {
 		return nil, dirsync.Plan{}, err
 	}

@@ -93,7 +93,7 @@ func (s *Service) done(ctx context.Context, x *source, f *fetched, p *dirsync.Pl
 	return s.save(ctx, x, func(st *dirsync.State) {
 		s.seen(st, f, p, began)
 		st.Phase, st.Problem, st.LastSuccess, st.Counts = dirsync.Ready, "", st.LastRun, p.Counts
-		st.PlanID, st.Pending, st.Exceeded, st.Examples = "", dirsync.Counts{}, nil, nil
+		st.PlanID, st.Pending, st.Exceeded, st.Examples, st.Granted = "", dirsync.Counts{}, nil, nil, nil
 	})
 }
 

@@ -115,6 +115,9 @@ type Store interface {
 	// Delete removes a user with credentials, certificates and photo, and takes it
 	// out of groups.
 	Delete(ctx context.Context, guid string) error
+	// DeleteIf is Delete of a user about whom allow, in the transaction, returns no
+	// failure; that one is returned otherwise.
+	DeleteIf(ctx context.Context, guid string, allow func(*User) error) error
 
 	// AddCertificate records an issued certificate. It replaces one that the same
 	// user had for the same key; a key of another user is fault.Forbidden.

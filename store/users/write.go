@@ -218,11 +218,19 @@ func (s *SQLite) putSecrets(ctx context.Context, tx *sql.Tx, guid string, c Secr
 
 // Delete implements Store.
 func (s *SQLite) Delete(ctx context.Context, guid string) error {
+	return s.DeleteIf(ctx, guid, func(*User) error { return nil })
+}
+
+// DeleteIf implements Store.
+func (s *SQLite) DeleteIf(ctx context.Context, guid string, allow func(*User) error) error {
 	const op = "users.Delete"
 	return s.commit(ctx, op, func(tx *sql.Tx) ([]Change, error) {
 		u, err := scan(tx.QueryRowContext(ctx, selectUser+" WHERE guid = ?", fold(guid)).Scan)
 		if err != nil {
 			return nil, found(op, guid, err)
+		}
+		if err := allow(&u); err != nil {
+			return nil, err
 		}
 		followers, err := s.reports(ctx, tx, managerKey(&u), "")
 		_, left := tx.ExecContext(ctx, "UPDATE groups SET when_changed = ? WHERE guid IN (SELECT group_guid FROM members WHERE user_guid = ?)", sqlite.Millis(s.now()), u.GUID)
