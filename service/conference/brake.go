@@ -1,22 +1,24 @@
 package conference
 
 import (
+	"slices"
 	"time"
 
 	"trivet/fault"
-	"trivet/kit/clock"
-	"trivet/link/siptrans"
+	"trivet/link/sipmux"
 	"trivet/wire/sip"
 )
 
 // Bounds of what one device may send. A message is under way until every device it
-// went to has answered. As long as few are, nothing is braked; beyond it a message
-// is passed on and its answer waits, for a place or for holdFor; whoever does not
-// wait for that answer is refused. So a client that sends one message after the other
-// is slowed down to what the others can take, and one that floods gets nowhere.
+// went to has answered. Only a few of one device are; those behind them wait, and
+// their answers with them. One is passed on whenever there is a place, and every
+// holdFor whether there is or not. So a client is slowed down to what the others can
+// take, and one that floods is refused.
 const (
 	window      = 20        // messages of one device under way
 	windowBytes = 256 << 10 // and their bytes; one message is always allowed
+	queueLen    = 200       // messages of one device that wait
+	queueBytes  = 512 << 10
 	holdFor     = 100 * time.Millisecond
 	typingBurst = 20 // typing notices at once
 	typingEvery = 100 * time.Millisecond
@@ -24,55 +26,97 @@ const (
 	maxMissed   = 3    // messages in a row that it may leave without an answer
 )
 
-// brake is what one device has under way. It is guarded by the lock of the focus.
+// brake is what one device has sent. It is guarded by the lock of the focus.
 type brake struct {
-	messages, bytes int
-	held            *heldAnswer
+	messages, bytes int // under way
+	queue           []*posted
+	queued          int // bytes in queue
+	timing, passing bool
 	typing          time.Time // when the typing notices so far are paid for
 }
 
-// heldAnswer is the answer to a message that waits.
-type heldAnswer struct {
-	tx    *siptrans.ServerTx
-	res   *sip.Message
-	timer clock.Timer
+// posted is a message of a device with its answer.
+type posted struct {
+	said
+	id  string
+	r   *sipmux.Request
+	res *sip.Message
 }
 
 // open reports whether another message may be under way.
 func (b *brake) open() bool { return b.messages == 0 || b.messages < window && b.bytes < windowBytes }
 
-// brakes refuses a message of a device that has too many under way and does not wait.
-func (x *seat) brakes() error {
-	if x.brake.held == nil {
-		return nil
+// post passes a message on, now or later, unless too many of the device wait.
+func (f *focus) post(x *seat, p *posted) error {
+	b := &x.brake
+	if len(b.queue) >= queueLen || len(b.queue) > 0 && b.queued+len(p.body) > queueBytes {
+		busy := fault.New(fault.Overload, "conference.take", "you write faster than the others can read; wait for the answer to a message before the next one")
+		busy.RetryAfter = time.Second
+		return busy
 	}
-	busy := fault.New(fault.Overload, "conference.take", "you write faster than the others can read; wait for the answer to a message before the next one")
-	busy.RetryAfter = time.Second
-	return busy
+	b.queue = append(b.queue, p)
+	b.queued += len(p.body)
+	f.release(x)
+	f.urge(x)
+	return nil
 }
 
-// hold keeps the answer to a message until there is a place, or for holdFor.
-func (f *focus) hold(x *seat, tx *siptrans.ServerTx, res *sip.Message) {
-	h := &heldAnswer{tx: tx, res: res}
-	x.brake.held = h
-	h.timer = f.s.cfg.Clock.AfterFunc(holdFor, func() {
+// release passes on what waits as far as there are places.
+func (f *focus) release(x *seat) {
+	b := &x.brake
+	if b.passing {
+		return
+	}
+	b.passing = true
+	for len(b.queue) > 0 && b.open() {
+		f.pass(x)
+	}
+	b.passing = false
+}
+
+// pass passes on the first message that waits, and answers it.
+func (f *focus) pass(x *seat) {
+	p := x.brake.first()
+	f.later(func() { p.r.Tx.Respond(p.res) })
+	f.spread(x, &p.said, p.id)
+}
+
+// first takes the first message that waits out of the queue.
+func (b *brake) first() *posted {
+	p := b.queue[0]
+	b.queue = slices.Delete(b.queue, 0, 1)
+	b.queued -= len(p.body)
+	return p
+}
+
+// urge passes on a message every holdFor, as long as some wait.
+func (f *focus) urge(x *seat) {
+	b := &x.brake
+	if b.timing || len(b.queue) == 0 {
+		return
+	}
+	b.timing = true
+	f.s.cfg.Clock.AfterFunc(holdFor, func() {
 		f.do(func() {
-			if x.brake.held == h {
-				f.release(x)
+			if b.timing = false; len(b.queue) > 0 {
+				f.pass(x)
+				f.urge(x)
 			}
 		})
 	})
 }
 
-// release sends the answer that waits, if there is one.
-func (f *focus) release(x *seat) {
-	h := x.brake.held
-	if h == nil {
-		return
+// settled empties the queue of a device that leaves: what was said before is passed
+// on, unless the device is sent away.
+func (f *focus) settled(x *seat, pass bool) {
+	for b := &x.brake; len(b.queue) > 0; {
+		if pass {
+			f.pass(x)
+			continue
+		}
+		p := b.first()
+		f.later(func() { p.r.Tx.Respond(p.r.Reply(481, "")) })
 	}
-	x.brake.held = nil
-	h.timer.Stop()
-	f.later(func() { h.tx.Respond(h.res) })
 }
 
 // types reports whether another typing notice of the device is passed on now.
@@ -110,9 +154,7 @@ func (f *focus) landed(g *flight, to *seat, status int) {
 	b := &g.from.brake
 	b.messages--
 	b.bytes -= g.size
-	if b.open() {
-		f.release(g.from)
-	}
+	f.release(g.from)
 }
 
 // debt is what a device owes.

@@ -10,6 +10,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"trivet/fault"
 	"trivet/kit/life"
 	"trivet/kit/log"
 	"trivet/link/siptrans"
@@ -115,6 +116,38 @@ func TestOneAfterTheOther(t *testing.T) {
 	}
 	if d := time.Since(begin); d < holdFor {
 		t.Errorf("large messages are not braked: %v", d)
+	}
+}
+
+// TestBurstArrives: a burst of a size that people paste arrives, in order, even with a
+// device that does not answer, and so does what is sent just before leaving. What is
+// beyond the queue is refused.
+func TestBurstArrives(t *testing.T) {
+	w := start(t, time.Minute, siptrans.Config{})
+	focus := w.conference()
+	a, b, c := w.guest(alice, "a1").enter(focus), w.guest(bob, "b1").enter(focus), w.guest(carol, "c1")
+	b.shout(100, "x")
+	for range 100 {
+		a.hears("x")
+	}
+	c.mute = true
+	c.enter(focus)
+	d := w.guest(dave, "d1").enter(focus)
+	d.shout(window+50, "y")
+	d.do("BYE", "", d.ctl)
+	for range window + 50 {
+		a.hears("y")
+	}
+	f := w.s.running(place{alice, "M1"})
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	x := &seat{f: f, person: &person{user: dave}, brake: brake{queue: make([]*posted, queueLen)}}
+	if err := f.post(x, &posted{}); !fault.Is(err, fault.Overload) {
+		t.Error(err)
+	}
+	x.brake = brake{queue: make([]*posted, 1), queued: queueBytes}
+	if err := f.post(x, &posted{said: said{body: []byte("x")}}); !fault.Is(err, fault.Overload) {
+		t.Error(err)
 	}
 }
 

@@ -119,8 +119,8 @@ func (s *Service) message(_ context.Context, r *sipmux.Request) (*sip.Message, e
 	return res, err
 }
 
-// take accepts a message of a seat and sends it to all others. No answer and no error
-// means that the answer comes later.
+// take accepts a message of a seat and sends it to all others. The answer is sent
+// when the message is.
 func (f *focus) take(x *seat, r *sipmux.Request) (*sip.Message, error) {
 	const op = "conference.take"
 	kind := kindOf(r.Get("Content-Type"))
@@ -137,21 +137,12 @@ func (f *focus) take(x *seat, r *sipmux.Request) (*sip.Message, error) {
 		busy.RetryAfter = time.Second
 		return nil, busy
 	}
-	if err := x.brakes(); err != nil {
-		return nil, err
-	}
 	m := said{by: x.person.user, contentType: clone(r.Get("Content-Type")), body: bytes.Clone(r.Body), at: r.Now}
 	f.messages++
 	id := strconv.FormatUint(f.messages, 10)
 	res := r.Reply(202, "")
 	res.Add("Message-Id", id)
-	open := x.brake.open()
-	f.spread(x, &m, id)
-	if open {
-		return res, nil
-	}
-	f.hold(x, r.Tx, res)
-	return nil, nil
+	return nil, f.post(x, &posted{said: m, id: id, r: r, res: res})
 }
 
 // spread sends a message to everybody but the device it comes from.

@@ -179,8 +179,8 @@ func (f *focus) leave(x *seat, farewell string) {
 	if x.gone {
 		return
 	}
+	f.settled(x, farewell == "")
 	x.gone = true
-	f.release(x)
 	for _, d := range []*session{x.chat, x.control} {
 		if d != nil {
 			f.close(d, farewell != "")
@@ -220,7 +220,7 @@ func (f *focus) end() {
 				f.page(x, "", "The conversation has ended.")
 			}
 			x.gone = true
-			f.release(x)
+			f.settled(x, false)
 			for _, d := range []*session{x.chat, x.control} {
 				if d != nil {
 					f.close(d, true)

@@ -239,7 +239,7 @@ func (f *focus) replace(x *seat) {
 		return
 	}
 	old.gone = true
-	f.release(old)
+	f.settled(old, false)
 	for _, d := range []*session{old.chat, old.control} {
 		if d != nil {
 			f.close(d, false)
