@@ -9,7 +9,8 @@
 // entries (RFC 4513 5.1.3) on the same servers: Service is the External of
 // service/auth.
 //
-// A Service may be used from any goroutine. One run is made at a time. It starts
+// A Service may be used from any goroutine. One run of a source is made at a time;
+// sources do not wait for each other. It starts
 // goroutines in the life.Group it is given.
 package dirsync
 
@@ -75,7 +76,6 @@ type Config struct {
 type Service struct {
 	cfg     Config
 	sources []*source
-	turn    *semaphore.Weighted // one run at a time
 	counted counters
 	door    door
 
@@ -91,6 +91,8 @@ type source struct {
 	folder   string
 	mapping  *dirsync.Mapping
 	sessions tls.ClientSessionCache
+	turn     *semaphore.Weighted // one run at a time
+	longest  time.Duration       // for the answer of one server
 }
 
 func (x *source) file(name string) string {
@@ -102,7 +104,7 @@ func (x *source) file(name string) string {
 
 // New makes a Service. fault.Invalid says which setting of which source is wrong.
 func New(ctx context.Context, cfg Config) (*Service, error) {
-	s := &Service{cfg: cfg, turn: semaphore.NewWeighted(1), states: map[string]*dirsync.State{}, door: newDoor()}
+	s := &Service{cfg: cfg, states: map[string]*dirsync.State{}, door: newDoor()}
 	for _, c := range cfg.Sources {
 		x, err := s.source(c)
 		if err != nil {
@@ -125,7 +127,7 @@ func (s *Service) source(c conf.DirectorySource) (*source, error) {
 	if s.states[c.Name] != nil {
 		return nil, wrong("the name is given twice; give each source its own")
 	}
-	x := &source{DirectorySource: c, folder: s.cfg.Folder, sessions: tls.NewLRUClientSessionCache(16)}
+	x := &source{DirectorySource: c, folder: s.cfg.Folder, sessions: tls.NewLRUClientSessionCache(16), turn: semaphore.NewWeighted(1), longest: maxRead}
 	people, groups := dirsync.Filters(c.Kind)
 	for _, f := range []struct {
 		name string

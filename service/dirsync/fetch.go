@@ -24,6 +24,12 @@ const (
 	maxRanges    = 10000 // steps of reading the members of one group
 )
 
+// Bounds of an answer that does not end.
+const (
+	maxEmpty = 16               // pages in a row without an entry, though more are promised
+	maxRead  = 30 * time.Minute // for the whole answer of one server
+)
+
 // fetched is what a source has.
 type fetched struct {
 	server string
@@ -37,7 +43,7 @@ type fetched struct {
 func (x *source) fetch(ctx context.Context, now time.Time, log *slog.Logger) (*fetched, error) {
 	var failures []error
 	for _, server := range x.Servers {
-		f, err := x.fetchFrom(ctx, server, now)
+		f, err := x.fetchWithin(ctx, server, now)
 		if err == nil {
 			return f, nil
 		}
@@ -68,6 +74,17 @@ func sentence(err error) string {
 		return e.Text + " (" + strings.TrimSpace(ldap.LDAPResultCodeMap[l.ResultCode]+" "+l.Err.Error()) + ")"
 	}
 	return e.Text
+}
+
+// fetchWithin is fetchFrom with a time by which the whole answer needs to be there.
+func (x *source) fetchWithin(ctx context.Context, server string, now time.Time) (*fetched, error) {
+	limited, cancel := context.WithTimeout(ctx, x.longest)
+	defer cancel()
+	f, err := x.fetchFrom(limited, server, now)
+	if err != nil && ctx.Err() == nil && limited.Err() != nil {
+		return nil, fault.Newf(fault.Unavailable, "dirsync.fetch", "%s did not give the whole answer within %v", server, x.longest).Because(err)
+	}
+	return f, err
 }
 
 func (x *source) fetchFrom(ctx context.Context, server string, now time.Time) (*fetched, error) {
@@ -144,7 +161,8 @@ func (w *walk) read(ctx context.Context, l *link, base, origin string, hops int)
 func (w *walk) pages(ctx context.Context, l *link, base, origin string) (referrals []string, err error) {
 	page := ldap.NewControlPaging(uint32(w.PageSize))
 	req := ldap.NewSearchRequest(base, ldap.ScopeWholeSubtree, ldap.NeverDerefAliases, 0, 0, false, w.filter, w.attributes, []ldap.Control{page})
-	for {
+	var last pageMark
+	for empty, number := 0, 1; ; number++ {
 		res, err := l.Search(req)
 		if ldap.IsErrorWithCode(err, ldap.LDAPResultReferral) {
 			return append(referrals, referralsOf(err)...), nil
@@ -167,8 +185,28 @@ func (w *walk) pages(ctx context.Context, l *link, base, origin string) (referra
 		if next == nil || len(next.Cookie) == 0 {
 			return referrals, nil
 		}
+		mark := markOf(res, next.Cookie)
+		if empty++; mark.first != "" {
+			empty = 0
+		}
+		if empty > maxEmpty || number > w.MaxEntries+maxEmpty || mark.first != "" && mark == last {
+			return nil, fault.Newf(fault.Unavailable, "dirsync.fetch", "the pages that %s gives of the entries below %s do not end", l.url, base)
+		}
+		last = mark
 		page.SetCookie(next.Cookie)
 	}
+}
+
+// pageMark tells a page from the one before it. Some servers keep one cookie for all
+// pages, so that the cookie alone does not.
+type pageMark struct{ first, cookie string }
+
+func markOf(res *ldap.SearchResult, cookie []byte) pageMark {
+	m := pageMark{cookie: string(cookie)}
+	if len(res.Entries) > 0 {
+		m.first = res.Entries[0].DN
+	}
+	return m
 }
 
 func (w *walk) failed(err error, server, base string) error {

@@ -53,10 +53,10 @@ func (s *Service) Update(ctx context.Context, name string, o dirsync.Options) ([
 
 // run reads one source and does what it asks for.
 func (s *Service) run(ctx context.Context, x *source, o dirsync.Options) (dirsync.Result, error) {
-	if err := s.turn.Acquire(ctx, 1); err != nil {
+	if err := x.turn.Acquire(ctx, 1); err != nil {
 		return dirsync.Result{}, err
 	}
-	defer s.turn.Release(1)
+	defer x.turn.Release(1)
 	s.change(x, func(st *dirsync.State) { st.Running = true })
 	plan, err := s.once(ctx, x, o)
 	s.change(x, func(st *dirsync.State) { st.Running = false })
