@@ -28,9 +28,12 @@ func TestSheetRoundTrip(t *testing.T) {
 	}
 	run(first, "Import-CsUser", "-Path", sheet)
 	run(first, "Set-CsUser", "carol", "-ProxyAddresses", "X400:C=DE;S=Carol", "-Description", `commas, "quotes"; and =1+1`, "-LineURI", "+14255550100;ext=7", "-Enabled", "$false",
-		"-HideFromAddressLists", "$true", "-EnterpriseVoiceEnabled", "$true", "-City", "Köln")
+		"-HideFromAddressLists", "$true", "-EnterpriseVoiceEnabled", "$true", "-City", "Köln", "-Title", "=HYPERLINK(1)", "-Company", "'-1")
 	run(first, "New-CsUser", "unhomed", "-Enabled:$false", "-Password", "correct horse")
 	exported := run(first, "Get-CsUser", "-As", "csv")
+	if !strings.Contains(exported, ",'=HYPERLINK(1),") || !strings.Contains(exported, ",''-1,") {
+		t.Errorf("formulas are exported as they are:\n%s", exported)
+	}
 	path := filepath.Join(t.TempDir(), "users.csv")
 	if err := os.WriteFile(path, []byte(exported), 0o600); err != nil {
 		t.Fatal(err)

@@ -34,16 +34,17 @@ func (s *Session) csv(rows [][]member) error {
 }
 
 // exact is a JSON value as a cell: texts as they are, switches as True and False,
-// lists as directory.JoinList has them.
+// lists as directory.JoinList has them; texts and lists that a spreadsheet would run
+// as formulas are guarded (directory.GuardCell).
 func exact(raw json.RawMessage) string {
 	var text string
 	var list []string
 	var truth *bool
 	switch {
 	case json.Unmarshal(raw, &text) == nil:
-		return text
+		return directory.GuardCell(text)
 	case json.Unmarshal(raw, &list) == nil:
-		return directory.JoinList(list)
+		return directory.GuardCell(directory.JoinList(list))
 	case json.Unmarshal(raw, &truth) == nil && truth != nil:
 		if *truth {
 			return "True"

@@ -157,6 +157,9 @@ func (s *Sheet) row(line int, cells []string, columns int) error {
 		return sheetError("may have at most %d rows; divide it", MaxSheetRows)
 	}
 	if slices.ContainsFunc(cells, func(c string) bool { return strings.TrimSpace(c) != "" }) {
+		for i := range cells {
+			cells[i] = unguard(cells[i])
+		}
 		s.Rows = append(s.Rows, SheetRow{line, cells})
 	}
 	return nil
@@ -204,6 +207,32 @@ var needed = []string{"UserPrincipalName", "SamAccountName", "DisplayName"}
 // truths are the spellings of a switch in a cell.
 var truths = map[string]bool{
 	"true": true, "$true": true, "1": true, "yes": true, "false": false, "$false": false, "0": false, "no": false,
+}
+
+// formula reports whether a spreadsheet could take a cell for a formula, with or
+// without the apostrophes in front that GuardCell puts there.
+func formula(cell string) bool {
+	cell = strings.TrimLeft(cell, "'")
+	return cell != "" && strings.IndexByte("=+-@\t\r", cell[0]) >= 0
+}
+
+// GuardCell is a text as a cell of an exported table: one that a spreadsheet would
+// run as a formula, beginning with =, +, -, @, a tab or a carriage return, gets an
+// apostrophe in front. So does one that has apostrophes in front of such a
+// character, so that ReadSheet, which takes one away, always reads the text back.
+func GuardCell(text string) string {
+	if formula(text) {
+		return "'" + text
+	}
+	return text
+}
+
+// unguard is the inverse of GuardCell.
+func unguard(cell string) string {
+	if formula(cell) {
+		return strings.TrimPrefix(cell, "'")
+	}
+	return cell
 }
 
 // SplitList reads a list out of a cell: one item a line, or separated by ;.

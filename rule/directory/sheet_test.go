@@ -135,3 +135,23 @@ func TestNewProperties(t *testing.T) {
 		}
 	}
 }
+
+// What a spreadsheet would run is guarded, and every text is read back.
+func TestGuardedCells(t *testing.T) {
+	t.Parallel()
+	for text, want := range map[string]string{
+		"=1+1": "'=1+1", "+49": "'+49", "-": "'-", "@x": "'@x", "'=1": "''=1", "''+": "'''+", "'twas": "'twas", "'": "'", "a=b": "a=b", "\tx": "'\tx",
+	} {
+		got := directory.GuardCell(text)
+		if got != want {
+			t.Errorf("%q is guarded as %q, want %q", text, got, want)
+		}
+		s, err := directory.ReadSheet([]byte("UserPrincipalName,Description\nbob@x.test,\"" + got + "\"\n"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d, _ := s.Cell(s.Rows[0], "Description"); d != strings.TrimSpace(text) {
+			t.Errorf("%q is read as %q", got, d)
+		}
+	}
+}
