@@ -151,6 +151,26 @@ func TestBurstArrives(t *testing.T) {
 	}
 }
 
+// TestNothingIsHeardOfWhoWasSentAway: what waits of somebody who is removed is refused.
+func TestNothingIsHeardOfWhoWasSentAway(t *testing.T) {
+	w := start(t, time.Minute, siptrans.Config{})
+	focus := w.conference()
+	a, b, c := w.guest(alice, "a1").enter(focus), w.guest(bob, "b1").enter(focus), w.guest(carol, "c1")
+	c.mute = true
+	c.enter(focus)
+	b.shout(window+100, "x")
+	f := w.s.running(place{alice, "M1"})
+	var x *seat
+	f.do(func() { x = f.find(bob).seats[0]; f.expel(x.person, "rejected") })
+	a.roster(bob, false)
+	f.mu.Lock()
+	left := len(x.brake.queue)
+	f.mu.Unlock()
+	if got := a.inbound("MESSAGE"); left != 0 || got >= window+100 {
+		t.Errorf("%d messages were passed on, %d wait", got, left)
+	}
+}
+
 // TestMessagesOwedAreBounded: a device that owes too many answers gets no more, and
 // who writes is told.
 func TestMessagesOwedAreBounded(t *testing.T) {
