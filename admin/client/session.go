@@ -150,9 +150,9 @@ func (s *Session) prepare(c cmdlet.Cmdlet, g *cmdlet.Given) (map[string]output, 
 		case p.Output != "" && given:
 			outputs[p.Output] = output{text, p.Binary}
 		case p.File && given:
-			b, err := os.ReadFile(text)
+			b, err := readFile(text, p, c.Largest)
 			if err != nil {
-				return nil, fault.Newf(fault.Invalid, "client.prepare", "-%s cannot be read: %v", p.Name, err).About(p.Name)
+				return nil, err
 			}
 			g.Values[p.Name] = string(b)
 			if p.Binary {
@@ -165,6 +165,32 @@ func (s *Session) prepare(c cmdlet.Cmdlet, g *cmdlet.Given) (map[string]output, 
 		}
 	}
 	return outputs, nil
+}
+
+// smallest is the size of a call that a cmdlet without Largest may have.
+const smallest = 1 << 20
+
+// readFile reads the file that a parameter names, if it fits in a call of so many
+// bytes.
+func readFile(path string, p cmdlet.Param, largest int64) ([]byte, error) {
+	const op = "client.readFile"
+	room := max(largest, smallest)
+	if p.Binary {
+		room = room / 4 * 3 // as base64
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fault.Newf(fault.Invalid, op, "-%s cannot be read: %v", p.Name, err).About(p.Name)
+	}
+	defer f.Close()
+	b, err := io.ReadAll(io.LimitReader(f, room+1))
+	switch {
+	case err != nil:
+		return nil, fault.Newf(fault.Invalid, op, "-%s cannot be read: %v", p.Name, err).About(p.Name)
+	case int64(len(b)) > room:
+		return nil, fault.Newf(fault.Invalid, op, "-%s needs a file of at most %d bytes; %s is larger", p.Name, room, path).About(p.Name)
+	}
+	return b, nil
 }
 
 // secret fills in a secret: from standard input when it is given as "-", from the
