@@ -52,11 +52,11 @@ func (p *UpdateUserDatabase) Run(ctx context.Context, c *Call) error {
 	if !c.ShouldProcess("Update-CsUserDatabase", or(p.Source, "all sources")+note(p.Approve)) {
 		return nil
 	}
-	results, err := sync.Update(ctx, p.Source, dirsync.Options{Approve: p.Approve})
-	if err != nil {
-		return err
-	}
+	results, failed := sync.Update(ctx, p.Source, dirsync.Options{Approve: p.Approve})
 	for _, r := range results {
+		if r.State.Source == "" { // it had no turn
+			continue
+		}
 		row, err := syncRowOf(ctx, sync, r.State)
 		if err != nil {
 			return err
@@ -66,7 +66,7 @@ func (p *UpdateUserDatabase) Run(ctx context.Context, c *Call) error {
 			c.Warn("%s", r.State.Problem)
 		}
 	}
-	return nil
+	return failed
 }
 
 func note(plan string) string {
@@ -78,11 +78,11 @@ func note(plan string) string {
 
 // trial says what would be done.
 func (p *UpdateUserDatabase) trial(ctx context.Context, c *Call, sync DirectorySync) error {
-	results, err := sync.Update(ctx, p.Source, dirsync.Options{WhatIf: true})
-	if err != nil {
-		return err
-	}
+	results, err := sync.Update(ctx, p.Source, dirsync.Options{WhatIf: true, Approve: p.Approve})
 	for _, r := range results {
+		if err != nil && r.Plan.ID == "" { // it was not read
+			continue
+		}
 		for _, a := range r.Plan.Actions {
 			c.ShouldProcess(a.String(), a.Label)
 		}
@@ -98,5 +98,5 @@ func (p *UpdateUserDatabase) trial(ctx context.Context, c *Call, sync DirectoryS
 			c.Warn("The plan is over its budget; Update-CsUserDatabase -Source %s -Approve %s applies it.", r.State.Source, r.Plan.ID)
 		}
 	}
-	return nil
+	return err
 }

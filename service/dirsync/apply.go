@@ -42,7 +42,7 @@ func (s *Service) carry(ctx context.Context, x *source, f *fetched, p *dirsync.P
 		if ctx.Err() != nil {
 			return err
 		}
-		return s.or(err, s.failed(ctx, x, err, began))
+		return s.or(err, s.failed(ctx, x, err, j.applied, began))
 	}
 	if p.Counts != (dirsync.Counts{}) {
 		s.cfg.Log.Info("a directory was synchronised", "source", x.Name, "server", f.server, "created", j.applied[dirsync.Create], "changed", j.applied[dirsync.Update],

@@ -164,6 +164,9 @@ func TestPlanWaitsOverARestart(t *testing.T) {
 	if _, err := s.Update(t.Context(), "", dirsync.Options{Approve: "000000000000"}); !fault.Is(err, fault.Stale) {
 		t.Errorf("another plan is approved: %v", err)
 	}
+	if _, err := s.Update(t.Context(), "", dirsync.Options{WhatIf: true, Approve: "000000000000"}); !fault.Is(err, fault.Stale) {
+		t.Errorf("another plan is approved on trial: %v", err)
+	}
 	s.remove("cora")
 	s.ldap.Apply(t, s.ldap.Person("dora"))
 	if _, err := s.Update(t.Context(), "", dirsync.Options{Approve: st.PlanID}); !fault.Is(err, fault.Stale) || !s.user("anna").Enabled {
@@ -362,6 +365,9 @@ func TestRunThatIsEndedGoesOn(t *testing.T) {
 	}
 	s.remove("anna", "bert")
 	end(0, dirsync.Options{})
+	if st := s.States()[0]; !strings.Contains(st.Problem, "stay as they are") {
+		t.Errorf("ended before anything: %+v", st)
+	}
 	if st := s.sync(); st.Counts[dirsync.Disable] != 2 || len(st.Granted) != 0 {
 		t.Errorf("a run within its budget: %+v", st)
 	}
@@ -376,6 +382,9 @@ func TestRunThatIsEndedGoesOn(t *testing.T) {
 		t.Fatalf("%+v", st)
 	}
 	end(1, dirsync.Options{Approve: st.PlanID})
+	if st := s.States()[0]; !strings.Contains(st.Problem, "The changes up to then are made") || st.Counts[dirsync.Disable] != 1 {
+		t.Errorf("ended in the middle: %+v", st)
+	}
 	if s.user("cora").Enabled || s.user("dora").Title != "" {
 		t.Error("the run was not ended between the two")
 	}
@@ -421,6 +430,37 @@ func TestRemovalLooksAgain(t *testing.T) {
 	}}
 	if st := s.sync(); st.Counts[dirsync.Delete] != 1 || s.user("anna").GUID == "" || s.user("bert").GUID != "" {
 		t.Errorf("%+v", st.Counts)
+	}
+}
+
+// picky does not take the photo of one user.
+type picky struct {
+	Directory
+	guid string
+}
+
+func (p *picky) SetPhoto(ctx context.Context, guid string, data []byte) (directory.Photo, error) {
+	if guid == p.guid {
+		return directory.Photo{}, fault.New(fault.Unavailable, "test", "not this one")
+	}
+	return p.Directory.SetPhoto(ctx, guid, data)
+}
+
+// TestOnePhotoThatFails: it keeps the photos of others from nothing.
+func TestOnePhotoThatFails(t *testing.T) {
+	s := open(t, nil)
+	s.sync()
+	for _, name := range []string{"anna", "bert", "cora"} {
+		s.modify(name, "jpegPhoto:", base64.StdEncoding.EncodeToString(jpeg))
+	}
+	s.cfg.Users = &picky{s.store, s.user("anna").GUID}
+	s.sync()
+	if s.user("anna").PhotoHash != "" || s.user("bert").PhotoHash == "" || s.user("cora").PhotoHash == "" {
+		t.Error("one photo that fails keeps others from being read")
+	}
+	s.cfg.Users = s.store
+	if s.sync(); s.user("anna").PhotoHash == "" {
+		t.Error("the next run does not try again")
 	}
 }
 

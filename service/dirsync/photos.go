@@ -16,6 +16,9 @@ import (
 // maxPhotos is how many photos one run reads. The next one goes on.
 const maxPhotos = 5000
 
+// maxUnread is how many photos that cannot be read end the reading of photos.
+const maxUnread = 10
+
 // photos reads the photos of users whose entries have changed since theirs was read
 // last. A photo that cannot be read or stored is told in the log; it keeps nobody
 // from anything else.
@@ -46,8 +49,11 @@ func (j *job) photos(ctx context.Context, f *fetched) error {
 			break
 		}
 		if err := a.photo(ctx, p, u, &k); err != nil {
-			j.cfg.Log.Warn("photos were not read; the next run tries again", "source", j.Name, "err", err)
-			break
+			j.cfg.Log.Warn("a photo was not read; the next run tries again", "source", j.Name, "dn", p.DN, "err", err)
+			if a.failed++; a.failed > maxUnread {
+				break
+			}
+			continue
 		}
 		a.done = append(a.done, k)
 	}
@@ -61,6 +67,7 @@ type album struct {
 	links      map[string]*link // by URL
 	attributes []string
 	read       int
+	failed     int
 	done       []dirsync.Known
 }
 

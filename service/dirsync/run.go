@@ -68,10 +68,10 @@ func (s *Service) once(ctx context.Context, x *source, o dirsync.Options) (dirsy
 	began := s.cfg.Clock.Now()
 	f, plan, err := s.plan(ctx, x, began)
 	switch {
-	case o.WhatIf:
+	case o.WhatIf && (err != nil || o.Approve == "" || o.Approve == plan.ID):
 	case err != nil:
 		if ctx.Err() == nil {
-			err = s.or(err, s.failed(ctx, x, err, began))
+			err = s.or(err, s.failed(ctx, x, err, dirsync.Counts{}, began))
 		}
 	case o.Approve != "" && o.Approve != plan.ID:
 		err = fault.Newf(fault.Stale, "dirsync.run", "the directory asks for plan %s by now, not for %s; look at it with -WhatIf and approve that one", plan.ID, clip(o.Approve)).About("Approve")

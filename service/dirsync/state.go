@@ -98,12 +98,16 @@ func (s *Service) done(ctx context.Context, x *source, f *fetched, p *dirsync.Pl
 }
 
 // failed notes a run that changed nothing, or not all, for want of an answer.
-func (s *Service) failed(ctx context.Context, x *source, err error, began time.Time) error {
+func (s *Service) failed(ctx context.Context, x *source, err error, applied dirsync.Counts, began time.Time) error {
 	s.counted.runs(x.Name, "failed")
 	return s.save(ctx, x, func(st *dirsync.State) {
 		st.Phase, st.LastRun, st.Duration, st.Server = dirsync.Failed, began, s.cfg.Clock.Now().Sub(began), ""
 		st.Failures++
 		st.Problem = "The last run failed: " + sentence(err) + ". Users and groups stay as they are."
+		if applied != (dirsync.Counts{}) {
+			st.Counts = applied
+			st.Problem = "The last run was ended in the middle: " + sentence(err) + ". The changes up to then are made; the next run does the rest."
+		}
 	})
 }
 
