@@ -81,11 +81,11 @@ func (s *SQLite) add(ctx context.Context, tx *sql.Tx, n New) (Change, error) {
 	if err := freeOfGroups(ctx, tx, op, &u); err != nil {
 		return Change{}, err
 	}
-	if err := freeOfUsers(ctx, tx, op, &u); err != nil {
-		return Change{}, err
-	}
 	if _, err := tx.ExecContext(ctx, insertUser, pack(u).values()...); err != nil {
 		return Change{}, conflict(op, u, err)
+	}
+	if err := freeOfUsers(ctx, tx, op, &u); err != nil {
+		return Change{}, err
 	}
 	s.moved(0, u.RoutingGroup)
 	return Change{New: &u, Password: true}, s.putSecrets(ctx, tx, u.GUID, n.Secrets)
