@@ -57,9 +57,9 @@ var duels = []duel{
 	{"registrations", "times kamailio with write-through per CPU second", atLeast(1), lab.registrationDuel},
 	{"message-xmpp", "times the better of prosody and ejabberd per CPU second", atLeast(1), lab.xmppMessages},
 	{"signin-xmpp", "times the better of prosody and ejabberd per CPU second", atLeast(1), lab.xmppSignIns},
-	{"storm-full", "sign-ins per second with whole TLS handshakes", atLeast(150), func(l lab) (float64, []side, error) { return l.stormDuel(storm{goal: 150}) }},
+	{"storm-full", "sign-ins per second with whole TLS handshakes", atLeast(150), func(l lab) (float64, []side, error) { return l.stormDuel(storm{}) }},
 	{"storm-resumed", "sign-ins per second with resumed TLS sessions", atLeast(500), func(l lab) (float64, []side, error) {
-		return l.stormDuel(storm{cache: tls.NewLRUClientSessionCache(64), goal: 500})
+		return l.stormDuel(storm{cache: tls.NewLRUClientSessionCache(64)})
 	}},
 	{"idle-tls", "KiB per signed-in TLS client", atMost(40), func(l lab) (float64, []side, error) { return l.idleDuel(20000) }},
 }

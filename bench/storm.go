@@ -24,24 +24,28 @@ const (
 // storm is one shape of it.
 type storm struct {
 	cache tls.ClientSessionCache // nil: whole TLS handshakes
-	goal  float64                // sign-ins per second, the first that are offered
 }
 
 // surge is what one storm came to.
 type surge struct {
 	offered, goodput float64 // endpoints per second
+	nearly           float64 // seconds until 95 of 100 were in
 	ready, im        load.Latency
 	failed           int64 // endpoints that were not served within patience
 	use              load.Use
 }
 
 func (x surge) String() string {
-	return fmt.Sprintf("offered %6.0f/s, served %6.0f/s; wholly signed in p50 %5.0f ms p99 %6.0f ms; %d IM, p99 %5.0f ms; %d not served; CPU server %.2f generator %.2f",
-		x.offered, x.goodput, x.ready.P50, x.ready.P99, x.im.Count, x.im.P99, x.failed, x.use.ServerRamp, x.use.OwnRamp)
+	return fmt.Sprintf("offered %6.0f/s, served %6.0f/s, 95 %% after %.0f s; wholly signed in p50 %5.0f ms p99 %6.0f ms; %d IM, p99 %5.0f ms; %d not served; CPU server %.2f generator %.2f",
+		x.offered, x.goodput, x.nearly, x.ready.P50, x.ready.P99, x.im.Count, x.im.P99, x.failed, x.use.ServerRamp, x.use.OwnRamp)
 }
 
-// steeper is how much more is offered each time, until not nearly all is served.
-const steeper = 1.5
+// gentle is how many sign-ins per second are offered first, steeper how much more
+// each time, until not nearly all is served.
+const (
+	gentle  = 150
+	steeper = 1.5
+)
 
 // stormDuel offers more and more sign-ins per second until it is too much, then
 // five times what was served at best. The value is that best.
@@ -56,13 +60,13 @@ func (l lab) stormDuel(st storm) (float64, []side, error) {
 		return 0, nil, err
 	}
 	var im, peak float64
-	for rate := st.goal; ; rate *= steeper {
+	for rate := float64(gentle); ; rate *= steeper {
 		x, err := l.surge(t, st, rate, false)
 		if err != nil {
 			return 0, nil, err
 		}
 		fmt.Println(x)
-		if rate == st.goal {
+		if x.goodput > 0.85*rate {
 			im = x.im.P99
 		}
 		peak = math.Max(peak, x.goodput)
@@ -76,7 +80,7 @@ func (l lab) stormDuel(st storm) (float64, []side, error) {
 	}
 	fmt.Println(over)
 	return peak, []side{
-		{fmt.Sprintf("p99 of IM in ms at %.0f sign-ins per second", st.goal), im, atMost(200)},
+		{"p99 of IM in ms at the most that was served", im, atMost(200)},
 		{"per cent of the peak at five times as much", over.goodput / peak * 100, atLeast(80)},
 	}, nil
 }
@@ -104,7 +108,8 @@ func (l lab) surge(t target, st storm, rate float64, fill bool) (surge, error) {
 	if err != nil {
 		return surge{}, err
 	}
-	x := surge{offered: rate, goodput: goodput(rep.Samples), use: rep.Use}
+	x := surge{offered: rate, use: rep.Use}
+	x.goodput, x.nearly = goodput(rep.Samples)
 	for _, a := range rep.Acts {
 		switch a.Name {
 		case "signed in wholly":
@@ -118,17 +123,22 @@ func (l lab) surge(t target, st storm, rate float64, fill bool) (surge, error) {
 }
 
 // goodput is how many endpoints per second came through wholly, with all their
-// subscriptions answered, up to the second in which nearly all had.
-func goodput(samples []load.Sample) float64 {
+// subscriptions answered, up to the second in which three of four had: as long as
+// more wait than can be served. Those who were told to come back later come after
+// that; nearly is when 95 of 100 were in.
+func goodput(samples []load.Sample) (perSecond, nearly float64) {
 	for _, s := range samples {
+		if perSecond == 0 && s.Ready >= stormEndpoints*75/100 {
+			perSecond = float64(s.Ready) / s.Second
+		}
 		if s.Ready >= stormEndpoints*95/100 {
-			return float64(s.Ready) / s.Second
+			return perSecond, s.Second
 		}
 	}
-	if n := len(samples); n > 0 {
-		return float64(samples[n-1].Ready) / samples[n-1].Second
+	if n := len(samples); n > 0 && perSecond == 0 {
+		perSecond = float64(samples[n-1].Ready) / samples[n-1].Second
 	}
-	return 0
+	return perSecond, math.Inf(1)
 }
 
 func stormPeople() []load.Person {
