@@ -19,7 +19,6 @@ import (
 
 	"trivet/admin"
 	"trivet/fault"
-	"trivet/kit/clock"
 	"trivet/kit/conf"
 	"trivet/kit/life"
 	"trivet/kit/metric"
@@ -31,7 +30,6 @@ import (
 	"trivet/link/sipnotify"
 	"trivet/link/sipproxy"
 	"trivet/link/siptrans"
-	"trivet/replica"
 	"trivet/rule/groupstate"
 	"trivet/service/addressbook"
 	"trivet/service/auth"
@@ -42,37 +40,25 @@ import (
 	"trivet/service/presence"
 	"trivet/service/provision"
 	"trivet/service/registrar"
-	"trivet/store/central"
-	"trivet/store/users"
 	"trivet/uc"
 	"trivet/wire/sip"
 	"trivet/wire/soap"
 )
 
-// server is a running Front End.
+// server is the services of a Front End that runs, on their ground.
 type server struct {
-	set     conf.Settings
-	log     *slog.Logger
-	clock   clock.Clock
-	life    *life.Group
+	*ground
+	life    *life.Group // of the services; that of the ground outlives it
 	metrics *metric.Registry
-	manager *sdnotify.Manager // nil = started by hand
-	epoch   uint64
-	fqdn    uc.ServerFQDN
-	began   time.Time
 
-	store     *users.SQLite
-	people    *people
-	central   *central.SQLite
-	policies  policies
-	book      *addressbook.Service
-	sync      *dirsync.Service
-	authority *pki.Authority
-	auth      *auth.Service
-	brake     sipauth.Brake
-	keytab    *keytab.Keytab
-	host      *replica.Host
-	groups    *groups
+	people   *people
+	policies policies
+	book     *addressbook.Service
+	sync     *dirsync.Service
+	auth     *auth.Service
+	brake    sipauth.Brake
+	keytab   *keytab.Keytab
+	groups   *groups
 
 	layer    *siptrans.Layer
 	gate     *sipauth.Authenticator
@@ -100,18 +86,15 @@ type step struct {
 	do   func(context.Context) error
 }
 
-// steps are the start, from top to bottom; what a step needs was made above it.
+// steps are the start of the services, from top to bottom; what a step needs was made above it.
 // What has to be stopped is registered by the step itself, so that the stop is
 // the same list backwards.
 func (s *server) steps() []step {
 	return []step{
-		{"data folder", s.openFolder},
-		{"directory", s.openDirectory},
+		{"people", s.openPeople},
 		{"policies", s.openPolicies},
 		{"directory sources", s.openSources},
-		{"certificates", s.openCertificates},
 		{"sign-in", s.openAuth},
-		{"routing groups", s.openGroups},
 		{"agreement with the directory", s.reconcile},
 		{"SIP layer", s.makeLayer},
 		{"services", s.makeServices},
@@ -138,25 +121,25 @@ type Ready struct {
 // terminal wants to read, ending in the line that begins "ready". A service manager
 // that started the process is told how it goes.
 func Run(ctx context.Context, set conf.Settings, log *slog.Logger, out io.Writer) error {
-	s := newServer(ctx, set, log)
-	s.manager = sdnotify.Open(log)
-	return s.serve(ctx, out, func(Ready) {})
+	g := newGround(ctx, set, log)
+	g.manager = sdnotify.Open(log)
+	return g.serveAlone(ctx, out, func(Ready) {})
 }
 
 // Serve is Run that also calls ready, which may not block, once the server runs,
 // and that tells no service manager.
 func Serve(ctx context.Context, set conf.Settings, log *slog.Logger, out io.Writer, ready func(Ready)) error {
-	return newServer(ctx, set, log).serve(ctx, out, ready)
+	return newGround(ctx, set, log).serveAlone(ctx, out, ready)
 }
 
-func newServer(ctx context.Context, set conf.Settings, log *slog.Logger) *server {
-	s := &server{set: set, log: log, clock: clock.Real{}, metrics: metric.New(), fqdn: uc.ServerFQDN(set.FQDN), began: time.Now()}
-	s.life = life.New(context.WithoutCancel(ctx), log)
-	return s
+func newServer(ctx context.Context, g *ground) *server {
+	return &server{ground: g, life: life.New(context.WithoutCancel(ctx), g.log), metrics: metric.New()}
 }
 
+// serve runs the services until ctx ends or something fails, then stops them in
+// order.
 func (s *server) serve(ctx context.Context, out io.Writer, ready func(Ready)) error {
-	err := s.start(ctx)
+	err := s.climb(ctx, s.steps())
 	if err == nil && s.set.Demo {
 		err = s.makeDemo(ctx, out)
 	}
@@ -165,48 +148,47 @@ func (s *server) serve(ctx context.Context, out io.Writer, ready func(Ready)) er
 		s.manager.Ready("serving " + s.set.FQDN)
 		s.watch()
 		ready(Ready{TLS: s.sipTLS, TCP: s.sipTCP, UDP: s.sipUDP, WS: s.sipWS, WSS: s.sipWSS, HTTPS: s.https, Routes: s.mux.Rows()})
-		select {
-		case <-ctx.Done():
-			s.log.Info("stopping")
-		case <-s.life.Context().Done():
-			err = context.Cause(s.life.Context())
-		case <-s.host.Broken():
-			err = s.host.Err()
-		}
+		err = s.await(ctx)
 	}
-	s.manager.Stopping()
-	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
-	defer cancel()
-	return errors.Join(err, s.life.Stop(stop))
+	return errors.Join(err, s.stop(ctx))
 }
 
-func (s *server) start(ctx context.Context) error {
-	for _, st := range s.steps() {
+// stop ends the services; the ground stays.
+func (s *server) stop(ctx context.Context) error {
+	stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
+	defer cancel()
+	return s.life.Stop(stop)
+}
+
+// await returns when the services have to stop, nil when somebody wants it.
+func (s *server) await(ctx context.Context) error {
+	select {
+	case <-ctx.Done():
+		s.log.Info("stopping")
+		return nil
+	case <-s.life.Context().Done():
+		return context.Cause(s.life.Context())
+	case <-s.ground.life.Context().Done():
+		return context.Cause(s.ground.life.Context())
+	case <-s.host.Broken():
+		return s.host.Err()
+	}
+}
+
+// climb does steps in their order, until one fails.
+func (g *ground) climb(ctx context.Context, steps []step) error {
+	for _, st := range steps {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		s.manager.Status("starting: " + st.name)
+		g.manager.Status("starting: " + st.name)
 		begin := time.Now()
 		if err := st.do(ctx); err != nil {
 			return fault.Wrap("frontend.start "+st.name, err)
 		}
-		s.log.Debug("started", "part", st.name, "took", time.Since(begin))
+		g.log.Debug("started", "part", st.name, "took", time.Since(begin))
 	}
 	return nil
-}
-
-func (s *server) path(name string) string { return filepath.Join(s.set.Data, name) }
-
-// openFolder makes the data folder, private to its owner, and counts the start.
-func (s *server) openFolder(context.Context) error {
-	if err := os.MkdirAll(s.set.Data, 0o700); err != nil {
-		return fault.Newf(fault.Unavailable, "frontend.openFolder", "the data folder %s cannot be made; choose another with --data", s.set.Data).Because(err)
-	}
-	var err error
-	if s.epoch, err = nextEpoch(s.path("epoch")); err != nil && fault.KindOf(err) == fault.Internal {
-		return fault.Newf(fault.Unavailable, "frontend.openFolder", "the data folder %s cannot be written; it must belong to the user who starts the server and have space", s.set.Data).Because(err)
-	}
-	return err
 }
 
 // nextEpoch counts the starts of the server: connections of an earlier run are
@@ -262,36 +244,22 @@ func syncFolder(path string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
-func (s *server) openDirectory(ctx context.Context) error {
-	store, err := users.OpenSQLite(ctx, s.path("users.db"), users.Options{Groups: groupCount})
-	if err != nil {
-		return err
-	}
-	s.store = store
-	s.life.Add("directory", 5*time.Second, func(context.Context) error { return store.Close() })
+// openPeople reads the directory into memory and follows it.
+func (s *server) openPeople(ctx context.Context) (err error) {
 	s.book = addressbook.New(addressbook.Config{Rights: func(u uc.UserURI) addressbook.Rights { return s.policies.Rights(u) }, Directory: s.store, Server: s.set.FQDN, Folder: s.path("abs"), Files: s.bookFiles, Rules: s.phoneRules, Clock: s.clock, Log: s.log})
-	if s.people, err = loadPeople(ctx, store, s.book.Changed); err != nil {
+	s.people = &people{book: s.book.Changed}
+	s.follows(s.changes.listen(s.people.change))
+	if err := s.people.load(ctx, s.store); err != nil {
 		return err
 	}
-	store.OnChange(s.userChanged)
+	s.groups = &groups{all: s.routing, home: s.people.Home, enabled: s.people.Enabled, clock: s.clock}
+	s.follows(s.changes.listen(s.userChanged))
 	return nil
 }
 
-func (s *server) openCertificates(context.Context) error {
-	listen, err := netip.ParseAddr(s.set.Listen)
-	if err != nil {
-		return fault.Wrap("frontend.openCertificates", err)
-	}
-	s.authority, err = pki.Open(pki.Config{
-		Dir: s.set.Data, Clock: s.clock, Log: s.log, Clients: auth.Ledger{Store: s.store},
-		Names: pki.Names{Server: s.fqdn, Pool: uc.PoolFQDN(s.fqdn), Domains: []string{s.set.Domain}, Addrs: []netip.Addr{listen}},
-	})
-	if err != nil {
-		return err
-	}
-	s.life.Add("certificates", time.Second, func(context.Context) error { return s.authority.Close() })
-	s.life.Go("certificate renewal", s.authority.Run)
-	return nil
+// follows has the services listen no more when they stop.
+func (s *server) follows(end func()) {
+	s.life.Add("listener", time.Second, func(context.Context) error { end(); return nil })
 }
 
 func (s *server) openAuth(context.Context) error {
@@ -340,20 +308,6 @@ func (s *server) loadKeytab() error {
 }
 
 func (s *server) currentKeytab() *keytab.Keytab { return s.keytab }
-
-func (s *server) openGroups(ctx context.Context) error {
-	host, err := replica.Open(context.WithoutCancel(ctx), replica.Config{Dir: s.path("groups"), Log: s.log, Clock: s.clock})
-	if err != nil {
-		return err
-	}
-	s.host = host
-	s.life.Add("routing groups", 10*time.Second, host.Close)
-	if err := os.RemoveAll(s.path(copyFolder)); err != nil { // of a backup that died
-		return fault.Wrap("frontend.openGroups", err)
-	}
-	s.groups, err = startGroups(ctx, host, s.people.Home, s.people.Enabled, s.clock)
-	return err
-}
 
 func (s *server) makeLayer(context.Context) error {
 	s.layer = siptrans.New(siptrans.Config{

@@ -48,22 +48,32 @@ type groups struct {
 	clock   clock.Clock
 }
 
-func startGroups(ctx context.Context, host *replica.Host, home func(uc.UserURI) (uc.GroupID, bool), enabled func(uc.UserURI) bool, c clock.Clock) (*groups, error) {
-	g := &groups{home: home, enabled: enabled, clock: c}
-	for id := uc.GroupID(1); id <= groupCount; id++ {
-		state := groupstate.New()
-		r, err := host.Start(ctx, id, machine{state})
-		if err != nil {
-			return nil, fault.Wrap(fmt.Sprintf("frontend.startGroups %d", id), err)
-		}
-		g.all = append(g.all, &group{id: id, raft: r, state: state, behind: follower{wake: make(chan struct{}, 1)}})
+// startGroup has this server take part in a routing group.
+func startGroup(ctx context.Context, host *replica.Host, id uc.GroupID) (*group, error) {
+	state := groupstate.New()
+	r, err := host.Start(ctx, id, machine{state})
+	if err != nil {
+		return nil, fault.Wrap(fmt.Sprintf("frontend.startGroup %d", id), err)
 	}
-	for _, x := range g.all {
+	return &group{id: id, raft: r, state: state, behind: follower{wake: make(chan struct{}, 1)}}, nil
+}
+
+// startGroups has this server take part in the first n routing groups, and waits
+// until they can be used.
+func startGroups(ctx context.Context, host *replica.Host, n int) (all []*group, err error) {
+	for id := 1; id <= n; id++ {
+		x, err := startGroup(ctx, host, uc.GroupID(id))
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, x)
+	}
+	for _, x := range all {
 		if err := x.raft.Ready(ctx); err != nil {
 			return nil, fault.Wrap(fmt.Sprintf("frontend.startGroups %d", x.id), err)
 		}
 	}
-	return g, nil
+	return all, nil
 }
 
 func (g *groups) of(user uc.UserURI) (*group, error) {
@@ -162,7 +172,7 @@ func (g *groups) Read(ctx context.Context, user uc.UserURI, f func(*groupstate.S
 
 // ReadMany calls f for every user of ours among users, visiting each group once.
 func (g *groups) ReadMany(ctx context.Context, users []uc.UserURI, f func(uc.UserURI, *groupstate.State)) error {
-	var by [groupCount][]uc.UserURI
+	by := make([][]uc.UserURI, len(g.all))
 	for _, u := range users {
 		if id, ok := g.home(u); ok && int(id) <= len(by) {
 			by[id-1] = append(by[id-1], u)

@@ -44,9 +44,9 @@ func (s *server) watchMetrics() {
 	m.GaugeFunc("registered_endpoints", "Registered endpoints.", func() float64 { _, n := s.registrar.Count(); return float64(n) })
 	m.GaugeFunc("conferences", "Conferences that somebody is in.", func() float64 { n, _ := s.meetings.Count(); return float64(n) })
 	m.GaugeFunc("conference_participants", "Users who are in a conference.", func() float64 { _, n := s.meetings.Count(); return float64(n) })
-	for id := 1; id <= groupCount; id++ {
+	for id := 1; id <= len(s.routing); id++ {
 		m.CounterFunc(fmt.Sprintf("group_%d_applied_total", id), "Entries applied by the routing group.", func() float64 {
-			return float64(s.groups.all[id-1].raft.Status().Applied)
+			return float64(s.routing[id-1].raft.Status().Applied)
 		})
 	}
 }

@@ -18,13 +18,12 @@ type people struct {
 	book   func(was, is *users.User) // is told of every change, with values of its own
 }
 
-// loadPeople reads every user once and keeps up from then on, and so does book.
-func loadPeople(ctx context.Context, store users.Store, book func(was, is *users.User)) (*people, error) {
-	p := &people{book: book}
-	store.OnChange(p.change)
+// load reads every user once. The changes from then on, and those meanwhile, come
+// by change.
+func (p *people) load(ctx context.Context, store users.Store) error {
 	all, err := store.List(ctx, users.Query{})
 	if err != nil {
-		return nil, err
+		return err
 	}
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -33,9 +32,9 @@ func loadPeople(ctx context.Context, store users.Store, book func(was, is *users
 		if u.SipAddress != "" {
 			p.byAddr.LoadOrStore(u.SipAddress, u)
 		}
-		book(nil, u)
+		p.book(nil, u)
 	}
-	return p, nil
+	return nil
 }
 
 func (p *people) change(c users.Change) {

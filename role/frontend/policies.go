@@ -3,7 +3,6 @@ package frontend
 import (
 	"context"
 	"strconv"
-	"time"
 
 	"github.com/jcmturner/gokrb5/v8/keytab"
 
@@ -27,22 +26,11 @@ type policies struct {
 	people *people
 }
 
-// openPolicies opens the configuration and lets services hear of its changes.
-func (s *server) openPolicies(ctx context.Context) error {
-	store, err := central.OpenSQLite(ctx, s.path("central.db"), s.clock)
-	if err != nil {
-		return err
-	}
-	s.central = store
-	s.life.Add("configuration", 5*time.Second, func(context.Context) error { return store.Close() })
-	given := fromSettings(s.set)
-	all, err := central.OpenPolicies(ctx, store, s.set.Site, given)
-	if err != nil {
-		return err
-	}
-	s.policies = policies{all, s.people}
-	s.warnOfSettings(given)
-	store.OnChange(s.policyChanged())
+// openPolicies lets services read the configuration and hear of its changes.
+func (s *server) openPolicies(context.Context) error {
+	s.policies = policies{s.configuration, s.people}
+	s.warnOfSettings(s.given)
+	s.follows(s.documents.listen(s.policyChanged()))
 	return nil
 }
 

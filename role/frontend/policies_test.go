@@ -59,7 +59,7 @@ func TestSettingThatCountsNoMoreIsSaid(t *testing.T) {
 			t.Fatal(err)
 		}
 		var out bytes.Buffer
-		s := &server{log: slog.New(slog.NewTextHandler(&out, nil)), policies: policies{all, nil}}
+		s := &server{ground: &ground{log: slog.New(slog.NewTextHandler(&out, nil))}, policies: policies{all, nil}}
 		s.warnOfSettings(fromSettings(set))
 		return out.String()
 	}

@@ -64,13 +64,13 @@ func (p pool) Services(ctx context.Context) ([]cmdlet.Service, error) {
 		}
 		return x
 	}
-	groups := make([]string, 0, groupCount)
-	for id := 1; id <= groupCount; id++ {
+	groups := make([]string, 0, len(p.routing))
+	for id := 1; id <= len(p.routing); id++ {
 		groups = append(groups, fmt.Sprintf("routing group %d", id))
 	}
 	return []cmdlet.Service{
 		service("RTCSRV", "Registrar", fmt.Sprintf("%d connections, %d endpoints of %d users", open, endpoints, signedIn), "SIP"),
-		service("RTCSRV", "UserServer", fmt.Sprintf("%d routing groups", groupCount), groups...),
+		service("RTCSRV", "UserServer", fmt.Sprintf("%d routing groups", len(p.routing)), groups...),
 		service("RTCIMMCU", "ConferencingServer", fmt.Sprintf("%d conferences, %d participants", conferences, participants), "SIP"),
 		service("W3SVC", "WebServer", "HTTPS "+shown(p.https)),
 		p.synchronised(service("MASTER", "CentralManagement", "directory of users, policies", "directory", "configuration")),

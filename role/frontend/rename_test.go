@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"testing"
 
@@ -28,7 +29,8 @@ func run(t *testing.T, data string) (s *server, stop func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	s = newServer(context.Background(), set, log.Discard())
+	g := newGround(context.Background(), set, log.Discard())
+	s = newServer(context.Background(), g)
 	running := true
 	stop = func() {
 		t.Helper()
@@ -36,14 +38,15 @@ func run(t *testing.T, data string) (s *server, stop func()) {
 			return
 		}
 		running = false
-		ctx, cancel := context.WithTimeout(context.Background(), stopLimit)
-		defer cancel()
-		if err := s.life.Stop(ctx); err != nil {
+		if err := errors.Join(s.stop(context.Background()), g.close(context.Background())); err != nil {
 			t.Error(err)
 		}
 	}
 	t.Cleanup(stop)
-	if err := s.start(t.Context()); err != nil {
+	if err := g.climb(t.Context(), g.steps()); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.climb(t.Context(), s.steps()); err != nil {
 		t.Fatal(err)
 	}
 	return s, stop

@@ -142,18 +142,19 @@ func prepare(ctx context.Context, dir string, m backup.Manifest, log *slog.Logge
 		defer cancel()
 		err = errors.Join(err, host.Close(stop))
 	}()
-	all, err := startGroups(ctx, host, nil, nil, clock.Real{})
+	routing, err := startGroups(ctx, host, groupCount)
 	if err != nil {
 		return err
 	}
 	for _, g := range m.Groups {
-		if int(g.Group) > len(all.all) || g.Group == 0 {
-			return fault.Newf(fault.Unsupported, "frontend.Restore", "the archive has a routing group %d, and this release has %d", g.Group, len(all.all))
+		if int(g.Group) > len(routing) || g.Group == 0 {
+			return fault.Newf(fault.Unsupported, "frontend.Restore", "the archive has a routing group %d, and this release has %d", g.Group, len(routing))
 		}
-		if at := all.all[g.Group-1].raft.Status().Applied; at < g.Index {
+		if at := routing[g.Group-1].raft.Status().Applied; at < g.Index {
 			return fault.Newf(fault.Invalid, "frontend.Restore", "routing group %d ends at entry %d, and its manifest says %d; the archive is incomplete", g.Group, at, g.Index)
 		}
 	}
+	all := &groups{all: routing, clock: clock.Real{}}
 	return all.endRegistrations(ctx)
 }
 

@@ -2,18 +2,16 @@ package frontend
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
 	"strings"
-	"time"
 
 	"github.com/google/uuid"
 
 	"trivet/fault"
-	"trivet/kit/clock"
 	"trivet/kit/conf"
-	"trivet/kit/life"
 	"trivet/link/httpd"
 	"trivet/rule/directory"
 	"trivet/store/users"
@@ -35,27 +33,23 @@ const seedBatch = 1000
 // each by design: these users sign in by NTLM and Digest only.
 func Seed(ctx context.Context, set conf.Settings, log *slog.Logger, list []Newcomer) (made int, err error) {
 	const op = "frontend.Seed"
-	s := &server{set: set, log: log, clock: clock.Real{}, fqdn: uc.ServerFQDN(set.FQDN), began: time.Now()}
-	if path, err := httpd.SocketPath(s.path("admin.sock")); err == nil {
+	g := newGround(ctx, set, log)
+	if path, err := httpd.SocketPath(g.path("admin.sock")); err == nil {
 		if c, err := net.Dial("unix", path); err == nil {
 			c.Close()
 			return 0, fault.Newf(fault.Exists, op, "a server runs in %s; stop it before users are made there", set.Data)
 		}
 	}
-	s.life = life.New(context.WithoutCancel(ctx), log)
-	defer func() {
-		stop, cancel := context.WithTimeout(context.WithoutCancel(ctx), stopLimit)
-		defer cancel()
-		if e := s.life.Stop(stop); err == nil {
-			err = e
-		}
-	}()
-	for _, st := range s.steps() {
-		if st.name == "routing groups" { // what is needed to create users is open
-			break
-		}
-		if err := st.do(ctx); err != nil {
-			return 0, fault.Wrap(op+" "+st.name, err)
+	s := newServer(ctx, g)
+	defer func() { err = errors.Join(err, s.stop(ctx), g.close(ctx)) }()
+	for _, steps := range [][]step{g.steps(), s.steps()} {
+		for _, st := range steps {
+			if st.name == "routing groups" || st.name == "agreement with the directory" { // what is needed to create users is open
+				break
+			}
+			if err := st.do(ctx); err != nil {
+				return 0, fault.Wrap(op+" "+st.name, err)
+			}
 		}
 	}
 	return s.seed(ctx, list)
