@@ -182,6 +182,9 @@ func ParseUse(s string) (Use, error) {
 // Roots trusts the own authority and nothing else.
 func (a *Authority) Roots() *x509.CertPool { return a.pool.Clone() }
 
+// Folder is the data folder that the authority lies in.
+func (a *Authority) Folder() string { return a.cfg.Dir }
+
 // Root is the certificate of the own authority.
 func (a *Authority) Root() *x509.Certificate { return a.root }
 
