@@ -2,7 +2,6 @@ package sipauth
 
 import (
 	"context"
-	"crypto/tls"
 
 	"trivet/fault"
 	"trivet/link/sipmux"
@@ -10,7 +9,10 @@ import (
 	"trivet/wire/sip"
 )
 
-type peerKey struct{} // of the peer among the values of a connection
+type (
+	peerKey     struct{} // of the peer among the values of a connection
+	strangerKey struct{} // says that the other end is no server of ours
+)
 
 // Authenticate finds out who sent r, for the mux. Servers and partners are known
 // by their certificate; everybody else has to sign in as a user.
@@ -28,23 +30,40 @@ func (a *Authenticator) Authenticate(ctx context.Context, r *sipmux.Request) (*s
 	return challenge, err
 }
 
+// Peer is the server of the topology at the other end of a connection, "" for anybody
+// else. What the certificate says is looked at once and noted in the connection.
+func (a *Authenticator) Peer(c *siptrans.Conn) string {
+	if name := c.Peer(); name != "" || a.cfg.Server == nil || c.Value(strangerKey{}) != nil {
+		return name
+	}
+	name := ""
+	if state := c.TLS(); state != nil && len(state.PeerCertificates) > 0 {
+		name = a.cfg.Server(state)
+	}
+	if name == "" {
+		c.SetValue(strangerKey{}, true)
+		return ""
+	}
+	c.SetPeer(name)
+	return name
+}
+
 // byCertificate fills in the caller of a connection of a server or partner.
 func (a *Authenticator) byCertificate(r *sipmux.Request) bool {
+	if name := a.Peer(r.Conn); name != "" {
+		r.Role, r.Peer = sipmux.Server, name
+		return true
+	}
+	if a.cfg.Partner == nil {
+		return false
+	}
 	state := r.Conn.TLS()
 	if state == nil || len(state.PeerCertificates) == 0 {
 		return false
 	}
-	for _, t := range [...]struct {
-		name func(*tls.ConnectionState) string
-		role sipmux.Who
-	}{{a.cfg.Server, sipmux.Server}, {a.cfg.Partner, sipmux.Partner}} {
-		if t.name == nil {
-			continue
-		}
-		if name := t.name(state); name != "" {
-			r.Role, r.Peer = t.role, name
-			return true
-		}
+	if name := a.cfg.Partner(state); name != "" {
+		r.Role, r.Peer = sipmux.Partner, name
+		return true
 	}
 	return false
 }

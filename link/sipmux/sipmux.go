@@ -49,8 +49,12 @@ type Route struct {
 	Event  string // event package of REGISTER, SUBSCRIBE, NOTIFY, BENOTIFY, PUBLISH; "" is any
 	Type   string // content type (lower case, no parameters) of SERVICE, INFO, MESSAGE …; "" is any
 	Who    Who
-	Quick  bool   // never waits: its output may be held back with that of its neighbours
-	Doc    string // one line for the manual
+	Quick  bool // never waits: its output may be held back with that of its neighbours
+	// Asserted admits, to a row for User, the user whom another server of ours asserts
+	// (P-Asserted-Identity, RFC 3325). What is a client's own business, such as signing
+	// in or its own subscriptions, stays with the server that has its connection.
+	Asserted bool
+	Doc      string // one line for the manual
 	// Serve returns the final response, or an error that the Mux maps, or nil and
 	// nil when it has taken the transaction over.
 	Serve func(ctx context.Context, r *Request) (*sip.Message, error)
@@ -63,7 +67,7 @@ type Request struct {
 	Conn     *siptrans.Conn
 	Need     Who           // what the route wants the caller to be
 	Role     Who           // what the caller has proved to be; Anyone if nothing was asked
-	User     uc.UserURI    // authenticated user, "" for the other roles
+	User     uc.UserURI    // authenticated user, or whom a Server asserts where the row takes that; else ""
 	Endpoint uc.EndpointID // epid of From or +sip.instance of Contact, "" if absent
 	Peer     string        // authenticated server or partner domain, "" for users
 	Now      time.Time
@@ -85,9 +89,13 @@ type Authenticator interface {
 type Config struct {
 	Routes []Route
 	Auth   Authenticator // nil: routes for User, Server and Partner are refused
-	FQDN   string        // source in ms-diagnostics
-	Log    *slog.Logger
-	Now    func() time.Time
+	// Relay passes on what another server sends through this one to a connection that
+	// this one holds, and reports whether it did; nil: there are no other servers. It is
+	// asked for requests with a Route, before the table, and may not wait.
+	Relay func(r *Request) bool
+	FQDN  string // source in ms-diagnostics
+	Log   *slog.Logger
+	Now   func() time.Time
 }
 
 // extensions are the option tags that may stand in Require without a 420: those
@@ -229,6 +237,9 @@ func (m *Mux) Serve(ctx context.Context, tx *siptrans.ServerTx) {
 }
 
 func (m *Mux) serve(ctx context.Context, r *Request) (*sip.Message, error) {
+	if m.cfg.Relay != nil && r.Get("Route") != "" && m.cfg.Relay(r) {
+		return nil, nil
+	}
 	if res := m.unsupported(r); res != nil {
 		return res, nil
 	}
@@ -273,7 +284,28 @@ func (m *Mux) admit(ctx context.Context, r *Request, rows []Route) (*Route, *sip
 			return &rows[i], nil, nil
 		}
 	}
+	for i := range rows {
+		if rows[i].Who == User && rows[i].Asserted && r.Role == Server {
+			if r.User = asserted(r.Message); r.User != "" {
+				return &rows[i], nil, nil
+			}
+		}
+	}
 	return nil, nil, fault.Newf(fault.Forbidden, "sipmux.admit", "this request is for a %s, the caller is %s", r.Need, r.Role)
+}
+
+// asserted is the user whom the server that sent m has authenticated, "" for nobody.
+func asserted(m *sip.Message) uc.UserURI {
+	for item := range sip.Split(m.Get("P-Asserted-Identity")) {
+		a, err := sip.ParseAddr(item)
+		if err != nil {
+			return ""
+		}
+		if user, err := uc.ParseUserURI(a.URI); err == nil {
+			return user
+		}
+	}
+	return ""
 }
 
 // app is the application of ours that a request URI names: the first part of an

@@ -19,7 +19,7 @@ func (p *Proxy) Serve(ctx context.Context, r *sipmux.Request) (*sip.Message, err
 	if r.Method == "ACK" {
 		return nil, p.ack(r, targets)
 	}
-	p.Forward(r.Tx, Forward{Targets: targets, Trusted: r.Role == sipmux.Server})
+	p.Forward(r.Tx, Forward{Targets: targets, Assert: r.User, Trusted: r.Role == sipmux.Server})
 	return nil, nil
 }
 
@@ -39,7 +39,7 @@ func (p *Proxy) Targets(ctx context.Context, r *sipmux.Request) ([]Target, error
 	const op = "sipproxy.Targets"
 	c, ours := p.routes(r.Message, r.Conn)
 	if c != nil {
-		return []Target{{Conn: c}}, nil
+		return []Target{{Conn: c, Server: c.Peer() != ""}}, nil
 	}
 	if p.cfg.Resolve != nil {
 		next := r.RequestURI
@@ -64,10 +64,10 @@ func (p *Proxy) ack(r *sipmux.Request, targets []Target) error {
 	if len(targets) != 1 {
 		return fault.New(fault.Gone, "sipproxy.Serve", "an ACK goes to one place")
 	}
-	f := Forward{Targets: targets}
+	f := Forward{Targets: targets, Assert: r.User}
 	if err := p.prepare(r.Message, &f); err != nil {
 		return err
 	}
-	p.address(r.Message, r.Conn, &targets[0])
+	p.address(r.Message, r.Conn, &targets[0], &f)
 	return p.cfg.Layer.Forward(r.Tx.Batch(), targets[0].Conn, r.Message)
 }

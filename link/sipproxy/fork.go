@@ -42,7 +42,7 @@ func (p *Proxy) fork(tx *siptrans.ServerTx, f Forward) {
 	for i, b := range k.branches {
 		b.req = req.Clone()
 		t := &f.Targets[i]
-		params := p.address(b.req, tx.Conn(), t)
+		params := p.address(b.req, tx.Conn(), t, &f)
 		b.sent(p.cfg.Layer.Relay(tx.Batch(), t.Conn, b.req, params, b))
 	}
 	tx.OnCancel(k.cancelAll)
@@ -133,7 +133,7 @@ func (b *branch) success(out *siptrans.Batch, t *siptrans.ClientTx, res, raw *si
 	case won:
 		k.tx.RespondIn(out, res)
 	case raw != nil:
-		k.proxy.end(t, b.req, raw)
+		k.proxy.hangUp(t, b.req, raw)
 	}
 }
 

@@ -4,6 +4,12 @@
 // flow token (RFC 5626 5.2), and ends what a caller cannot use: Lync clients take
 // one 2xx per INVITE, so further ones get ACK and BYE from here.
 //
+// In a pool a target may be the connection to another server with a Route that names
+// the way on from there. Each server adds its own Record-Route, whose token names the
+// other server, not the connection to it: a dialog outlives a broken link. What comes
+// from another server with a Route of ours is passed on by Relay, and is nobody's
+// request here.
+//
 // Targets are connections, never addresses. A Proxy is safe for concurrent use;
 // nothing in it waits.
 package sipproxy
@@ -14,6 +20,7 @@ import (
 	"hash/maphash"
 	"strconv"
 	"strings"
+	"sync"
 
 	"trivet/fault"
 	"trivet/link/sipmux"
@@ -28,6 +35,15 @@ type Config struct {
 	// Resolve finds the way to a request URI or Route that no flow token answers:
 	// an address of record, a GRUU, a contact, another server. nil: nothing is found.
 	Resolve func(ctx context.Context, uri string, r *sipmux.Request) ([]Target, error)
+	Peers   Peers // nil: there are no other servers
+}
+
+// Peers are the ways to the other servers of the pool (link/sippeer).
+type Peers interface {
+	// Conn is the connection to a server, or an error at once.
+	Conn(server uc.ServerFQDN) (*siptrans.Conn, error)
+	// Flow is the connection that a flow token names; ok is false for no token.
+	Flow(token string) (c *siptrans.Conn, ok bool)
 }
 
 // Target is one way for a request.
@@ -41,7 +57,7 @@ type Target struct {
 // Forward says how a request goes on.
 type Forward struct {
 	Targets  []Target
-	Assert   uc.UserURI // P-Asserted-Identity to add, "" for none
+	Assert   uc.UserURI // P-Asserted-Identity for targets that are servers, "" for none
 	Trusted  bool       // the sender's own P-Asserted-Identity is kept: it is a server of ours
 	KeepAuth bool       // credentials and signatures pass unchanged: they are for somebody behind us
 	// Final, if set, sees the final response before it goes back and may change it
@@ -54,6 +70,8 @@ type Proxy struct {
 	cfg  Config
 	key  [32]byte     // of the flow tokens; they end with the process, as the connections do
 	seed maphash.Seed // of the loop marks
+
+	servers sync.Map // number of a server in tokens -> uc.ServerFQDN
 }
 
 // New makes a proxy.
@@ -85,9 +103,6 @@ func (p *Proxy) prepare(m *sip.Message, f *Forward) error {
 		for _, name := range claims {
 			m.Del(name)
 		}
-	}
-	if f.Assert != "" {
-		m.Set("P-Asserted-Identity", "<"+string(f.Assert)+">")
 	}
 	return nil
 }
@@ -133,7 +148,7 @@ func (f *Forward) final(res *sip.Message) *sip.Message {
 }
 
 // address applies what one target wants to the request.
-func (p *Proxy) address(m *sip.Message, from *siptrans.Conn, t *Target) (params string) {
+func (p *Proxy) address(m *sip.Message, from *siptrans.Conn, t *Target, f *Forward) (params string) {
 	if t.URI != "" {
 		m.RequestURI = t.URI
 	}
@@ -144,6 +159,9 @@ func (p *Proxy) address(m *sip.Message, from *siptrans.Conn, t *Target) (params 
 		p.record(m, from, t.Conn)
 	}
 	if t.Server {
+		if f.Assert != "" {
+			m.Set("P-Asserted-Identity", "<"+string(f.Assert)+">")
+		}
 		return loopParam + p.loopMark(m)
 	}
 	return ""
@@ -168,7 +186,7 @@ type relay struct {
 func (p *Proxy) single(tx *siptrans.ServerTx, f *Forward) {
 	t := &f.Targets[0]
 	req := tx.Req()
-	params := p.address(req, tx.Conn(), t)
+	params := p.address(req, tx.Conn(), t, f)
 	p.cfg.Layer.Relay(tx.Batch(), t.Conn, req, params, &relay{tx, f.Final})
 }
 

@@ -8,9 +8,9 @@ import (
 	"trivet/wire/sip"
 )
 
-// end acknowledges a 2xx that the caller cannot take and hangs up in its name,
+// hangUp acknowledges a 2xx that the caller cannot take and hangs up in its name,
 // RFC 3261 13.2.2.4 and 15.1.1. res is the response as it came.
-func (p *Proxy) end(t *siptrans.ClientTx, req, res *sip.Message) {
+func (p *Proxy) hangUp(t *siptrans.ClientTx, req, res *sip.Message) {
 	num, _, err := res.CSeq()
 	if err != nil {
 		return

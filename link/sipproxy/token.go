@@ -5,14 +5,16 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/binary"
+	"hash/maphash"
 	"strings"
 
 	"trivet/link/siptrans"
+	"trivet/uc"
 	"trivet/wire/sip"
 )
 
-// A flow token names the two connections of a dialog: both ids and a MAC, which
-// nobody else can make.
+// A flow token names the two ends of a dialog, each by its connection or, when it is
+// behind another server, by that server, and has a MAC, which nobody else can make.
 const (
 	macSize   = 12
 	tokenSize = 16 + macSize
@@ -50,12 +52,46 @@ func (p *Proxy) open(s string) (a, b uint64, ok bool) {
 // record puts our Record-Route in front: one line, or one per side when the two
 // are reached differently (RFC 5658).
 func (p *Proxy) record(m *sip.Message, from, to *siptrans.Conn) {
-	token := p.token(from.ID(), to.ID())
+	token := p.token(p.end(from), p.end(to))
 	near, far := routeURI(token, from), routeURI(token, to)
 	m.Prepend("Record-Route", near)
 	if far != near {
 		m.Prepend("Record-Route", far)
 	}
+}
+
+// serverBit tells the numbers of servers from those of connections, which never come
+// that far.
+const serverBit = 1 << 63
+
+// end is the number of what is at the other end of a connection: of the server there,
+// else of the connection.
+func (p *Proxy) end(c *siptrans.Conn) uint64 {
+	peer := c.Peer()
+	if peer == "" {
+		return c.ID()
+	}
+	n := maphash.String(p.seed, peer) | serverBit
+	if _, known := p.servers.Load(n); !known {
+		p.servers.Store(n, uc.ServerFQDN(peer))
+	}
+	return n
+}
+
+// conn is the connection to an end, nil if there is none just now.
+func (p *Proxy) conn(end uint64) *siptrans.Conn {
+	if end&serverBit == 0 {
+		return p.cfg.Layer.Conn(end)
+	}
+	server, known := p.servers.Load(end)
+	if !known || p.cfg.Peers == nil {
+		return nil
+	}
+	c, err := p.cfg.Peers.Conn(server.(uc.ServerFQDN))
+	if err != nil {
+		return nil
+	}
+	return c
 }
 
 func routeURI(token string, c *siptrans.Conn) string {
@@ -78,11 +114,11 @@ func (p *Proxy) routes(m *sip.Message, c *siptrans.Conn) (to *siptrans.Conn, our
 		}
 		m.PopRoute()
 		ours = true
-		switch c.ID() {
+		switch p.end(c) {
 		case a:
-			to = p.cfg.Layer.Conn(b)
+			to = p.conn(b)
 		case b:
-			to = p.cfg.Layer.Conn(a)
+			to = p.conn(a)
 		}
 	}
 }

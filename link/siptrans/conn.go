@@ -37,6 +37,7 @@ type Conn struct {
 	dead atomic.Bool
 	safe atomic.Bool // Trust was called
 	met  atomic.Bool // a request has passed the gate
+	peer atomic.Pointer[string]
 
 	reader reader // belongs to the reading goroutine
 	crowd  crowd  // guarded by the shard of lanes
@@ -123,6 +124,21 @@ func (c *Conn) Trust() {
 
 // Trusted reports whether Trust was called.
 func (c *Conn) Trusted() bool { return c.safe.Load() }
+
+// SetPeer says that the other end is the server of our topology with the name given,
+// which is trusted from then on.
+func (c *Conn) SetPeer(server string) {
+	c.peer.Store(&server)
+	c.Trust()
+}
+
+// Peer is the server of our topology at the other end, "" for anybody else.
+func (c *Conn) Peer() string {
+	if p := c.peer.Load(); p != nil {
+		return *p
+	}
+	return ""
+}
 
 // Value returns what SetValue stored under key, nil if nothing.
 func (c *Conn) Value(key any) any {

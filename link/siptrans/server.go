@@ -101,6 +101,14 @@ func (t *ServerTx) RespondIn(b *Batch, res *sip.Message) {
 	t.answer(b, res)
 }
 
+// Drop ends a request that nobody wants an answer to: BENOTIFY ([MS-SIP] 3.4) has
+// none.
+func (t *ServerTx) Drop() {
+	if !t.ack && !t.finished.Swap(true) {
+		t.conn.layer.stats.open.Add(-1)
+	}
+}
+
 func (t *ServerTx) tagged(res *sip.Message) {
 	if to := res.Get("To"); to != "" && tagOf(to) == "" {
 		res.Set("To", to+";tag="+t.Tag())

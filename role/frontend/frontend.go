@@ -28,6 +28,7 @@ import (
 	"trivet/link/sipauth"
 	"trivet/link/sipmux"
 	"trivet/link/sipnotify"
+	"trivet/link/sippeer"
 	"trivet/link/sipproxy"
 	"trivet/link/siptrans"
 	"trivet/rule/groupstate"
@@ -63,6 +64,7 @@ type server struct {
 	layer    *siptrans.Layer
 	gate     *sipauth.Authenticator
 	mux      handler
+	peers    *sippeer.Peers
 	proxy    *sipproxy.Proxy
 	notifier *sipnotify.Notifier
 
@@ -320,7 +322,8 @@ func (s *server) makeLayer(context.Context) error {
 		Link: s.layer, Locate: func(u uc.UserURI) []groupstate.Binding { return s.registrar.Locate(u) },
 		Server: s.fqdn, Epoch: s.epoch, Host: s.set.FQDN, Port: port(s.set.SIP.TLS), Gone: s.watcherGone,
 	})
-	s.proxy = sipproxy.New(sipproxy.Config{Layer: s.layer})
+	s.peers = sippeer.New(sippeer.Config{Link: s.layer, Life: s.life, Clock: s.clock, Log: s.log, Server: s.fqdn, Epoch: s.epoch})
+	s.proxy = sipproxy.New(sipproxy.Config{Layer: s.layer, Peers: s.peers})
 	return nil
 }
 
@@ -370,7 +373,7 @@ func (s *server) makeServices(context.Context) error {
 	})
 	s.im = im.New(im.Config{
 		Invited: s.meetings.Invited,
-		Layer:   s.layer, Proxy: s.proxy, Epoch: s.epoch, FQDN: s.set.FQDN, Port: port(s.set.SIP.TLS),
+		Layer:   s.layer, Proxy: s.proxy, Way: s.peers.Way, FQDN: s.set.FQDN, Port: port(s.set.SIP.TLS),
 		Known: func(u uc.UserURI) bool { return s.people.ByAddress(u) != nil }, Locate: s.locate,
 	})
 	s.gate = sipauth.New(sipauth.Config{
@@ -421,8 +424,13 @@ func (s *server) makeRoutes(context.Context) error {
 		routes = append(routes, of...)
 	}
 	var err error
-	s.mux.Mux, err = sipmux.New(sipmux.Config{Routes: routes, Auth: s.gate, FQDN: s.set.FQDN, Log: s.log})
+	s.mux.Mux, err = sipmux.New(sipmux.Config{Routes: routes, Auth: s.gate, FQDN: s.set.FQDN, Log: s.log, Relay: s.relay})
 	return err
+}
+
+// relay passes on what another server sends through this one.
+func (s *server) relay(r *sipmux.Request) bool {
+	return s.gate.Peer(r.Conn) != "" && s.proxy.Relay(r)
 }
 
 // adopt lets every service learn what the groups hold and follow what happens.

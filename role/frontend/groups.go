@@ -130,6 +130,9 @@ func (x *group) Read(ctx context.Context, f func(*groupstate.State)) error {
 	return x.raft.Read(ctx, func() { f(x.state) })
 }
 
+// Primary reports whether this server leads the group.
+func (x *group) Primary() bool { return x.raft.Status().Primary }
+
 func (x *group) propose(ctx context.Context, cmd groupstate.Command) (any, error) {
 	result, err := x.raft.Propose(ctx, groupstate.Encode(cmd))
 	if err != nil {

@@ -211,7 +211,7 @@ func (g *gateway) page(s *session, to []sipproxy.Target, contentType string, bod
 	left.Store(int32(len(to)))
 	call := rand.Text()
 	for i := range to {
-		g.layer.Request(to[i].Conn, pageTo(s, to[i].URI, call, contentType, body), func(res *sip.Message, err error) {
+		g.layer.Request(to[i].Conn, pageTo(s, &to[i], call, contentType, body), func(res *sip.Message, err error) {
 			if res != nil && res.Status < 200 {
 				return
 			}
@@ -222,8 +222,11 @@ func (g *gateway) page(s *session, to []sipproxy.Target, contentType string, bod
 	}
 }
 
-func pageTo(s *session, contact, call, contentType string, body []byte) *sip.Message {
-	m := sip.NewRequest("MESSAGE", contact)
+func pageTo(s *session, to *sipproxy.Target, call, contentType string, body []byte) *sip.Message {
+	m := sip.NewRequest("MESSAGE", to.URI)
+	for _, route := range to.Route {
+		m.Add("Route", route)
+	}
 	m.Add("Max-Forwards", "70")
 	m.Add("From", "<"+string(s.from)+">;tag="+s.fromTag)
 	m.Add("To", "<"+string(s.to)+">")

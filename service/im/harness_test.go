@@ -12,6 +12,7 @@ import (
 	"go.uber.org/goleak"
 
 	"trivet/link/sipmux"
+	"trivet/link/sippeer"
 	"trivet/link/sipproxy"
 	"trivet/link/siptrans"
 	"trivet/rule/access"
@@ -60,7 +61,8 @@ func startWith(t *testing.T, cfg siptrans.Config) *world {
 	}
 	cfg.Lag = time.Minute
 	w.host = sipagent.NewHost(cfg)
-	w.s = New(Config{Layer: w.host.Layer, Proxy: sipproxy.New(sipproxy.Config{Layer: w.host.Layer}), Locate: w.locate, Epoch: epoch, FQDN: host, Port: 5061,
+	peers := sippeer.New(sippeer.Config{Link: w.host.Layer, Server: host, Epoch: epoch})
+	w.s = New(Config{Layer: w.host.Layer, Proxy: sipproxy.New(sipproxy.Config{Layer: w.host.Layer}), Locate: w.locate, Way: peers.Way, FQDN: host, Port: 5061,
 		Known: func(u uc.UserURI) bool { return u == alice || u == bob || u == carol }})
 	w.host.Serve(t, sipmux.Config{FQDN: host, Routes: append(w.s.Routes(), sipmux.Route{Method: "REGISTER", Who: sipmux.User, Doc: "binds", Serve: w.register})}, "tcp", "udp")
 	return w

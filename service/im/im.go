@@ -32,8 +32,10 @@ type Config struct {
 	// Locate returns where a request for the user can go: the one endpoint that the
 	// request URI names, or all. It must not block.
 	Locate func(user uc.UserURI, requestURI string) []groupstate.Binding
-	Epoch  uint64 // of this run; flows of other runs are dead
-	FQDN   string // of our Contact and of diagnostics
+	// Way is how a flow is reached, also one of another server, then with a Route; no
+	// connection means that it is dead or out of reach (sippeer.Peers.Way).
+	Way  func(f *groupstate.Flow) (c *siptrans.Conn, route string)
+	FQDN string // of our Contact and of diagnostics
 	// Invited accepts an invitation to a conference in place of a user whose devices
 	// know no conferences.
 	Invited func(ctx context.Context, r *sipmux.Request, user uc.UserURI) (*sip.Message, error)
@@ -65,7 +67,7 @@ func (s *Service) Routes() []sipmux.Route {
 		{Method: "NOTIFY", Doc: "events within a session between users"},
 	}
 	for i := range rows {
-		rows[i].Who, rows[i].Quick, rows[i].Serve = sipmux.User, true, s.serve
+		rows[i].Who, rows[i].Quick, rows[i].Asserted, rows[i].Serve = sipmux.User, true, true, s.serve
 	}
 	return append(rows, sipmux.Route{
 		// An ACK cannot be challenged; it passes only with the flow token of a dialog.
@@ -179,7 +181,7 @@ func (s *Service) toUser(ctx context.Context, r *sipmux.Request) (*sip.Message, 
 	if len(targets) == 0 {
 		return s.offline(r), nil
 	}
-	s.cfg.Proxy.Forward(r.Tx, sipproxy.Forward{Targets: targets})
+	s.cfg.Proxy.Forward(r.Tx, sipproxy.Forward{Targets: targets, Assert: r.User})
 	return nil, nil
 }
 
@@ -191,39 +193,38 @@ func (s *Service) chat(r *sipmux.Request, callee uc.UserURI) (*sip.Message, erro
 	return s.gateway.open(r, callee)
 }
 
-// targets are the live connections of the endpoints that uri names, those of Lync
-// clients apart. What a user sends to himself goes to his other endpoints.
+// targets are the ways to the endpoints that uri names, those of Lync clients apart.
+// What a user sends to himself goes to his other endpoints.
 func (s *Service) targets(r *sipmux.Request, callee uc.UserURI, uri string) (lync, others []sipproxy.Target) {
 	bindings := s.cfg.Locate(callee, uri)
 	for i := range bindings {
 		b := &bindings[i]
-		c := s.conn(b)
+		t, ok := s.target(b)
 		switch {
-		case c == nil, c == r.Conn && callee == r.User:
+		case !ok, t.Conn == r.Conn && callee == r.User:
 		case b.Lync:
-			lync = append(lync, sipproxy.Target{Conn: c, URI: b.Contact})
+			lync = append(lync, t)
 		default:
-			others = append(others, sipproxy.Target{Conn: c, URI: b.Contact})
+			others = append(others, t)
 		}
 	}
 	return lync, others
 }
 
-// conn is the live connection of an endpoint, nil if there is none. A UDP endpoint
-// is its address, which a restart of ours does not change.
-func (s *Service) conn(b *groupstate.Binding) *siptrans.Conn {
+// target is the way to an endpoint; false when there is none just now.
+func (s *Service) target(b *groupstate.Binding) (t sipproxy.Target, ok bool) {
 	if b.Detached {
-		return nil
+		return t, false
 	}
-	if b.Flow.Epoch == s.cfg.Epoch {
-		if c := s.cfg.Layer.Conn(b.Flow.Conn); c != nil {
-			return c
-		}
+	c, route := s.cfg.Way(&b.Flow)
+	if c == nil {
+		return t, false
 	}
-	if b.Flow.Transport == "udp" {
-		return s.cfg.Layer.Datagram(b.Flow.Remote)
+	t = sipproxy.Target{Conn: c, URI: b.Contact}
+	if route != "" {
+		t.Route, t.Server = []string{route}, true
 	}
-	return nil
+	return t, true
 }
 
 // offline is the answer for somebody who is not signed in, and for somebody who

@@ -43,6 +43,9 @@ func (r *Registrar) bound(e *groupstate.Bound, before []groupstate.Binding) {
 	}
 	if was := bindingOf(before, e.Endpoint); was != nil && was.Flow != is.Flow {
 		r.release(e.User, was)
+		if r.tied(was) && is.Flow.Server != r.cfg.FQDN {
+			r.drop(was) // the endpoint has gone to another server
+		}
 	}
 	if !r.tied(is) {
 		return

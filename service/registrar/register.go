@@ -88,6 +88,9 @@ func (r *Registrar) registerLync(ctx context.Context, req *sipmux.Request) (*sip
 		res.Add("Require", "gruu-10")
 		return res, nil
 	}
+	if res := r.redirect(req); res != nil {
+		return res, nil
+	}
 	c, err := r.lyncContact(req)
 	if err != nil {
 		return nil, err

@@ -34,6 +34,9 @@ type Groups interface {
 type Group interface {
 	Propose(ctx context.Context, cmd groupstate.Command) (any, error)
 	Read(ctx context.Context, f func(*groupstate.State)) error
+	// Primary reports whether this server leads the group just now: only that one does
+	// what must be done once.
+	Primary() bool
 }
 
 // Link is the part of siptrans.Layer that is needed.
@@ -58,6 +61,16 @@ type Config struct {
 	// they can change while running. nil: the defaults.
 	Policy func() *policy.Registrar
 
+	// Preferred is the server that leads the routing group of the user, with the URI at
+	// which it takes Lync clients; ok is false when that is this server, when it is not
+	// known to live, or when none leads. Nobody is sent there in a circle as long as
+	// servers agree. nil: everybody stays.
+	Preferred func(user uc.UserURI) (server uc.ServerFQDN, contact string, ok bool)
+
+	// Contact is the URI at which this server takes Lync clients, the second choice of
+	// those who are sent elsewhere; "" for none.
+	Contact string
+
 	// Blocked reports whether callee has blocked caller, who then sees somebody who is
 	// not signed in; nil: nobody has.
 	Blocked func(callee, caller uc.UserURI) bool
@@ -79,6 +92,9 @@ type Registrar struct {
 	index index
 	lost  queue
 	tying sync.Mutex // guards the making of ties
+
+	mu     sync.Mutex // guards groups
+	groups []Group    // adopted
 }
 
 // New makes a Registrar and starts its workers in cfg.Life.
@@ -133,23 +149,31 @@ func (r *Registrar) Observe(_ uint64, events []any) {
 	}
 }
 
-// Adopt takes a routing group over: fills the index from its state, detaches what
-// this server had in former runs, and sweeps it from now on.
+// Adopt takes a routing group on: fills the index from its state, detaches what this
+// server had in former runs, and from now on sweeps the group whenever this server
+// leads it.
 func (r *Registrar) Adopt(ctx context.Context, g Group) error {
-	err := g.Read(ctx, func(s *groupstate.State) {
+	if err := r.Refill(ctx, g); err != nil {
+		return err
+	}
+	if err := r.restarted(ctx, g, r.cfg.FQDN, r.cfg.Epoch); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	r.groups = append(r.groups, g)
+	r.mu.Unlock()
+	r.cfg.Life.Go("registrar: sweep", func(ctx context.Context) error { return r.sweep(ctx, g) })
+	return nil
+}
+
+// Refill fills the index from the state of a group: at the start, and when events were
+// lost because the state came as a whole.
+func (r *Registrar) Refill(ctx context.Context, g Group) error {
+	return g.Read(ctx, func(s *groupstate.State) {
 		for u := range s.Users() {
 			r.index.set(u.URI(), u.Bindings())
 		}
 	})
-	if err != nil {
-		return err
-	}
-	restarted := &groupstate.Restarted{Server: r.cfg.FQDN, Epoch: r.cfg.Epoch, Now: r.now(), Grace: r.cfg.Grace.Milliseconds()}
-	if _, err := result[groupstate.DetachResult](g.Propose(ctx, restarted)); err != nil {
-		return err
-	}
-	r.cfg.Life.Go("registrar: sweep", func(ctx context.Context) error { return r.sweep(ctx, g) })
-	return nil
 }
 
 func (r *Registrar) now() int64 { return r.cfg.Clock.Now().UnixMilli() }

@@ -34,6 +34,7 @@ type group struct {
 	state   *groupstate.State
 	observe func(uint64, []any)
 	fail    error // what Propose answers
+	second  bool  // another server leads the group
 }
 
 func (g *group) Propose(_ context.Context, cmd groupstate.Command) (any, error) {
@@ -54,6 +55,18 @@ func (g *group) Read(_ context.Context, f func(*groupstate.State)) error {
 	defer g.mu.Unlock()
 	f(g.state)
 	return nil
+}
+
+func (g *group) Primary() bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return !g.second
+}
+
+func (g *group) lead(yes bool) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.second = !yes
 }
 
 type groups struct{ *group }

@@ -10,8 +10,8 @@ import (
 // once does not hold others up.
 const sweepBatch = 500
 
-// sweep removes what expires in a group for as long as the service runs. Errors
-// mean that another server does it, or that there is another chance next time.
+// sweep removes what expires in a group for as long as the service runs, whenever this
+// server leads the group. After an error there is another chance next time.
 func (r *Registrar) sweep(ctx context.Context, g Group) error {
 	tick := r.cfg.Clock.NewTicker(r.cfg.SweepEvery)
 	defer tick.Stop()
@@ -21,7 +21,7 @@ func (r *Registrar) sweep(ctx context.Context, g Group) error {
 			return nil
 		case <-tick.C():
 		}
-		for more := r.due(ctx, g); more && ctx.Err() == nil; {
+		for more := g.Primary() && r.due(ctx, g); more && ctx.Err() == nil; {
 			done, err := result[groupstate.SweepResult](g.Propose(ctx, &groupstate.Sweep{Now: r.now(), Max: sweepBatch}))
 			more = err == nil && done.More
 		}
