@@ -17,7 +17,7 @@ func (n *Notifier) Contact(c *siptrans.Conn) string { return string(n.appendCont
 
 func (n *Notifier) appendContact(b []byte, c *siptrans.Conn) []byte {
 	port := n.cfg.Port
-	if p := c.Local().Port(); p != 0 {
+	if p := c.Local().Port(); p != 0 && !c.Dialled() {
 		port = int(p)
 	}
 	b = append(append(append(b, "<sip:"...), n.cfg.Host...), ':')
@@ -108,7 +108,8 @@ func gone(res *sip.Message, err error) bool {
 
 // conn is the connection to the watcher's device: that of its registration, which
 // may have moved since, else the one that the SUBSCRIBE came over. What came through
-// a proxy goes back through it.
+// a proxy goes back through it. An endpoint that is registered over another server is
+// told by that one.
 func (n *Notifier) conn(user uc.UserURI, sub *groupstate.Subscription) *siptrans.Conn {
 	if len(sub.Dialog.Routes) > 0 {
 		if c := n.live(&sub.Flow); c != nil {
@@ -118,6 +119,9 @@ func (n *Notifier) conn(user uc.UserURI, sub *groupstate.Subscription) *siptrans
 	bindings := n.cfg.Locate(user)
 	for i := range bindings {
 		if b := &bindings[i]; b.Endpoint == sub.Endpoint && !b.Detached {
+			if b.Flow.Server != n.cfg.Server {
+				return nil
+			}
 			if c := n.live(&b.Flow); c != nil {
 				return c
 			}
@@ -128,7 +132,7 @@ func (n *Notifier) conn(user uc.UserURI, sub *groupstate.Subscription) *siptrans
 
 func (n *Notifier) live(f *groupstate.Flow) *siptrans.Conn {
 	if f.Server != n.cfg.Server {
-		return nil
+		return n.through(f)
 	}
 	if f.Epoch == n.cfg.Epoch {
 		if c := n.cfg.Link.Conn(f.Conn); c != nil {
@@ -139,4 +143,16 @@ func (n *Notifier) live(f *groupstate.Flow) *siptrans.Conn {
 		return n.cfg.Link.Datagram(f.Remote)
 	}
 	return nil
+}
+
+// through is the connection to the server that passed a SUBSCRIBE on to us.
+func (n *Notifier) through(f *groupstate.Flow) *siptrans.Conn {
+	if f.Epoch != 0 || n.cfg.Peer == nil {
+		return nil
+	}
+	c, err := n.cfg.Peer(f.Server)
+	if err != nil {
+		return nil
+	}
+	return c
 }

@@ -5,6 +5,7 @@ import (
 
 	"trivet/fault"
 	"trivet/link/sipmux"
+	"trivet/link/sipproxy"
 	"trivet/link/siptrans"
 	"trivet/rule/groupstate"
 	"trivet/uc"
@@ -122,13 +123,17 @@ func Once(cmd *groupstate.Subscribe) *groupstate.Subscription {
 // request names. A client that names and registers nothing is known by its Call-ID.
 func (n *Notifier) Endpoint(r *sipmux.Request) uc.EndpointID {
 	over := uc.EndpointID("")
+	server, epoch, conn := n.cfg.Server, n.cfg.Epoch, r.Conn.ID()
+	if r.Peer != "" {
+		server, epoch, conn = uc.ServerFQDN(r.Peer), 0, sipproxy.Origin(r.Message)
+	}
 	bindings := n.cfg.Locate(r.User)
 	for i := range bindings {
 		b := &bindings[i]
 		if b.Endpoint == r.Endpoint {
 			return b.Endpoint
 		}
-		if b.Flow.Conn == r.Conn.ID() && b.Flow.Epoch == n.cfg.Epoch && b.Flow.Server == n.cfg.Server && !b.Lync {
+		if b.Flow.Conn == conn && b.Flow.Server == server && (b.Flow.Epoch == epoch || r.Peer != "" && !b.Detached) && !b.Lync {
 			over = b.Endpoint
 		}
 	}
@@ -141,7 +146,12 @@ func (n *Notifier) Endpoint(r *sipmux.Request) uc.EndpointID {
 	return uc.EndpointID("call:" + r.CallID())
 }
 
+// flow is the connection that a SUBSCRIBE came over. One that another server passed on
+// is behind that server, whatever connection to it there is by then.
 func (n *Notifier) flow(c *siptrans.Conn) groupstate.Flow {
+	if peer := c.Peer(); peer != "" {
+		return groupstate.Flow{Server: uc.ServerFQDN(peer)}
+	}
 	return groupstate.Flow{Server: n.cfg.Server, Epoch: n.cfg.Epoch, Conn: c.ID(), Transport: c.Transport(), Remote: c.Remote()}
 }
 

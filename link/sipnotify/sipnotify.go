@@ -43,6 +43,10 @@ type Config struct {
 	// does not answer. It must not block. The subscription is to be ended by its
 	// dialog: its ID may be another's by then.
 	Gone func(user uc.UserURI, sub *groupstate.Subscription)
+	// Peer is the connection to another server of the pool, for the watchers of what is
+	// served for all servers here; nil: every watcher is told by the server that has its
+	// connection.
+	Peer func(server uc.ServerFQDN) (*siptrans.Conn, error)
 	Now  func() time.Time
 }
 

@@ -162,9 +162,28 @@ func (p *Proxy) address(m *sip.Message, from *siptrans.Conn, t *Target, f *Forwa
 		if f.Assert != "" {
 			m.Set("P-Asserted-Identity", "<"+string(f.Assert)+">")
 		}
-		return loopParam + p.loopMark(m)
+		params = loopParam + p.loopMark(m)
+		if from.Peer() == "" {
+			params += originParam + strconv.FormatUint(from.ID(), 10)
+		}
 	}
-	return ""
+	return params
+}
+
+// originParam is the Via parameter with the connection that a request came over, for
+// another server of ours: devices that do not name themselves are known by it.
+const originParam = ";tv-conn="
+
+// Origin is the number of the connection over which the server that sent m got it, 0
+// if it does not say.
+func Origin(m *sip.Message) uint64 {
+	_, rest, _ := strings.Cut(m.Get("Via"), originParam)
+	rest, _, _ = strings.Cut(rest, ";")
+	n, err := strconv.ParseUint(rest, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n
 }
 
 // recorded reports whether a request may begin a dialog, or refresh its target.

@@ -364,7 +364,7 @@ func (s *server) makeServices(context.Context) error {
 		Groups: s.groups, Directory: s.people, Notifier: s.notifier, Life: s.life, Clock: s.clock, Log: s.log,
 		Policies: s.policies,
 	})
-	s.contacts = contacts.New(contacts.Config{Groups: s.groups, Directory: s.people, Limits: s.policies, Notifier: s.notifier, Other: s.book.SOAP, Log: s.log})
+	s.contacts = contacts.New(contacts.Config{Groups: s.groups, Directory: s.people, Limits: s.policies, Notifier: s.notifier, Other: s.book.SOAP, Life: s.life, Log: s.log})
 	s.meetings = conference.New(conference.Config{
 		Groups: s.groups, Link: s.layer, Life: s.life, Clock: s.clock, Log: s.log, FQDN: s.fqdn, Epoch: s.epoch, Port: port(s.set.SIP.TLS),
 		Policies:    s.policies,
@@ -443,6 +443,7 @@ func (s *server) adopt(ctx context.Context) error {
 				s.registrar.Observe(index, events)
 				s.im.Observe(state, events)
 				s.meetings.Observe(events)
+				s.contacts.Observe(state, events)
 				s.presence.Observe(state, events)
 			})
 		}); err != nil {
@@ -451,7 +452,7 @@ func (s *server) adopt(ctx context.Context) error {
 		if err := s.registrar.Adopt(ctx, x); err != nil {
 			return err
 		}
-		if err := x.raft.Feed("contacts", s.contacts.Feed(x)); err != nil {
+		if err := x.raft.Feed("contacts", s.contacts.Feed); err != nil {
 			return err
 		}
 	}

@@ -12,6 +12,7 @@ import (
 	"log/slog"
 	"time"
 
+	"trivet/kit/life"
 	"trivet/link/sipmux"
 	"trivet/link/sipnotify"
 	"trivet/rule/groupstate"
@@ -51,14 +52,18 @@ type Config struct {
 	// Other answers the SOAP operations that are not about contact lists (such as
 	// directorySearch); nil: they are refused.
 	Other func(ctx context.Context, operation string, r *sipmux.Request) (*sip.Message, error)
+	Life  *life.Group
 	Log   *slog.Logger
 	Now   func() time.Time
 }
 
 // Service answers for contact lists.
-type Service struct{ cfg Config }
+type Service struct {
+	cfg  Config
+	news news
+}
 
-// New makes a Service.
+// New makes a Service and starts its worker in cfg.Life.
 func New(cfg Config) *Service {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -69,7 +74,10 @@ func New(cfg Config) *Service {
 	if cfg.Now == nil {
 		cfg.Now = time.Now
 	}
-	return &Service{cfg}
+	s := &Service{cfg: cfg}
+	s.news.wake = make(chan struct{}, 1)
+	cfg.Life.Go("contacts: notifications", s.work)
+	return s
 }
 
 // usual are the limits of the product's shipped policies.

@@ -2,6 +2,7 @@ package contacts
 
 import (
 	"context"
+	"log/slog"
 	"strings"
 	"sync"
 	"testing"
@@ -9,6 +10,7 @@ import (
 	"go.uber.org/goleak"
 
 	"trivet/fault"
+	"trivet/kit/life"
 	"trivet/link/sipmux"
 	"trivet/link/sipnotify"
 	"trivet/link/siptrans"
@@ -24,11 +26,12 @@ const alice, bob = uc.UserURI("sip:alice@example.test"), uc.UserURI("sip:bob@exa
 
 // group is a routing group without a log, whose feed runs in Propose.
 type group struct {
-	mu    sync.Mutex
-	state *groupstate.State
-	index uint64
-	feed  replica.FeedFunc
-	fail  map[uc.UserURI]error // what Propose answers for a user
+	mu      sync.Mutex
+	state   *groupstate.State
+	index   uint64
+	observe func(*groupstate.State, []any)
+	feed    replica.FeedFunc
+	fail    map[uc.UserURI]error // what Propose answers for a user
 }
 
 func (g *group) Propose(ctx context.Context, user uc.UserURI, cmd groupstate.Command) (any, error) {
@@ -40,6 +43,9 @@ func (g *group) Propose(ctx context.Context, user uc.UserURI, cmd groupstate.Com
 	g.index++
 	index := g.index
 	r, events := g.state.Apply(index, groupstate.Encode(cmd))
+	if g.observe != nil {
+		g.observe(g.state, events)
+	}
 	g.mu.Unlock()
 	if g.feed != nil && len(events) > 0 {
 		g.feed(ctx, index, events)
@@ -52,13 +58,6 @@ func (g *group) Read(_ context.Context, _ uc.UserURI, f func(*groupstate.State))
 	defer g.mu.Unlock()
 	f(g.state)
 	return nil
-}
-
-// one is the group as its feed sees it.
-type one struct{ *group }
-
-func (o one) Read(ctx context.Context, f func(*groupstate.State)) error {
-	return o.group.Read(ctx, "", f)
 }
 
 type names map[uc.UserURI]string
@@ -80,13 +79,19 @@ func start(t *testing.T) *server {
 		s.g.state.Apply(1, groupstate.Encode(&groupstate.EnableUser{User: u}))
 	}
 	s.host = sipagent.NewHost(siptrans.Config{})
+	l := life.New(t.Context(), slog.New(slog.DiscardHandler))
+	t.Cleanup(func() {
+		if err := l.Stop(context.Background()); err != nil {
+			t.Error(err)
+		}
+	})
 	notifier := sipnotify.New(sipnotify.Config{Link: s.host.Layer, Locate: func(uc.UserURI) []groupstate.Binding { return nil }, Server: "fe1", Epoch: 1, Host: "fe1.example.test",
 		Gone: func(_ uc.UserURI, sub *groupstate.Subscription) { s.gone <- sub }})
-	s.s = New(Config{Groups: s.g, Directory: names{alice: "Alice Ångström"}, Notifier: notifier,
+	s.s = New(Config{Groups: s.g, Directory: names{alice: "Alice Ångström"}, Notifier: notifier, Life: l,
 		Other: func(_ context.Context, op string, r *sipmux.Request) (*sip.Message, error) {
 			return r.Reply(202, op), nil
 		}})
-	s.g.feed = s.s.Feed(one{s.g})
+	s.g.observe, s.g.feed = s.s.Observe, s.s.Feed
 	s.host.Serve(t, sipmux.Config{Routes: s.s.Routes()})
 	return s
 }
@@ -303,7 +308,7 @@ func TestLimitsOfPolicies(t *testing.T) {
 	}
 }
 
-func TestFeedRepeatsOnlyWhatFailed(t *testing.T) {
+func TestFeedGoesOnWhereItFailed(t *testing.T) {
 	s := start(t)
 	e := s.endpoint(alice, "e1")
 	sipagent.Status(t, e.subscribe(lyncHeaders...), 200)
@@ -322,9 +327,7 @@ func TestFeedRepeatsOnlyWhatFailed(t *testing.T) {
 	if len(s.g.state.User(bob).Subscribers()) != 1 {
 		t.Error("bob is not asked")
 	}
-	if err := feed(t.Context(), 100, []any{replica.Lost{From: 90, To: 99}}); err != nil {
-		t.Error(err)
-	}
+	s.s.Observe(s.g.state, []any{replica.Lost{From: 90, To: 99}})
 	if _, err := presdoc.ParseContactDelta(e.notified().Body); err != nil {
 		t.Error(err)
 	}
