@@ -44,6 +44,8 @@ const (
 	numSetConferenceRole  = 23
 	numActivateConference = 24
 	numDeleteConference   = 25
+
+	numImportUser = 26
 )
 
 // commands is the table of all commands, index = number.
@@ -74,6 +76,8 @@ var commands = [...]func() Command{
 	numSetConferenceRole:  func() Command { return new(SetConferenceRole) },
 	numActivateConference: func() Command { return new(ActivateConference) },
 	numDeleteConference:   func() Command { return new(DeleteConference) },
+
+	numImportUser: func() Command { return new(ImportUser) },
 }
 
 // commandVersion is the version of the field lists that this program writes.

@@ -62,6 +62,22 @@ func specimens() []Command {
 		&SetConferenceRole{Organizer: user, ID: "5815AB", Now: now, User: "sip:dave@example.test", Presenter: true},
 		&ActivateConference{Organizer: user, ID: "5815AB", Now: now, Until: now + 7_200_000},
 		&DeleteConference{Organizer: user, ID: "5815AB", Now: now},
+		&ImportUser{Now: now, Add: true, Record: *specimen()},
+	}
+}
+
+// specimen is a record with every field set.
+func specimen() *Record {
+	const now = 1_795_000_000_123
+	return &Record{
+		User: "sip:alice@example.test", Since: now, Disabled: true,
+		Containers:   []Container{{ID: 200, Version: 2, Members: []access.Member{{Type: access.Domain, Value: "partner.test"}}}},
+		Subscribers:  []Subscriber{{User: "sip:bob@example.test", DisplayName: "Bob", Type: access.Federated, Acknowledged: true, Since: now}},
+		Publications: []*Publication{{PublicationKey: PublicationKey{Category: "note", Container: 2, Instance: 1}, Version: 3, Published: now, Endpoint: "abb2cb12b77f", Body: "<note/>"}},
+		Contacts: &ContactList{Delta: 7, Groups: []ContactGroup{{ID: 1, Name: "~"}, {ID: 2, Name: "Pals", ExternalURI: "x:2"}}, last: 2,
+			Contacts: []*Contact{{URI: "sip:bob@example.test", Name: "Bob", Groups: Groups(1, 2), Subscribed: true, ExternalURI: "x:1"}}},
+		Conferences: []*Conference{{ID: "5815AB", Subject: "Plans", Level: conference.Invited, Promote: conference.PromoteCompany, Locked: true, Created: now, Updated: now, Activated: now,
+			Expires: now + 28_800_000, Modalities: []string{"chat"}, Listed: []Listed{{"sip:bob@example.test", true}}}},
 	}
 }
 
@@ -125,7 +141,7 @@ func populated(t testing.TB) *State {
 	s := New()
 	for _, cmd := range specimens() {
 		switch x := cmd.(type) {
-		case *DisableUser, *RemoveUser, *Unbind, *Sweep, *DeleteContact, *DeleteGroup, *Unsubscribe, *Restarted, *RenameUser, *DeleteConference:
+		case *DisableUser, *RemoveUser, *Unbind, *Sweep, *DeleteContact, *DeleteGroup, *Unsubscribe, *Restarted, *RenameUser, *DeleteConference, *ImportUser:
 			continue
 		case *Publish:
 			x.Items[0].Version = 0

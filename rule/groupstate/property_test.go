@@ -66,7 +66,9 @@ func (w *world) draw() Command {
 
 func (w *world) rare() Command {
 	u := w.user()
-	switch w.upTo(7) {
+	switch w.upTo(8) {
+	case 6:
+		return w.imported()
 	case 0:
 		return &DisableUser{User: u, Now: w.now}
 	case 1:
@@ -81,6 +83,18 @@ func (w *world) rare() Command {
 		return &RenameUser{User: u, To: rapid.SampledFrom(append([]uc.UserURI{"sip:dave@example.test"}, someUsers...)).Draw(w.t, "to"), Now: w.now}
 	}
 	return &EnableUser{User: u, Now: w.now, Members: []Membership{{200, access.Member{Type: access.SameEnterprise}}}}
+}
+
+// imported brings a user's record, perhaps of another user, back.
+func (w *world) imported() Command {
+	r := &Record{User: w.user()}
+	if u := w.s.User(w.user()); u != nil {
+		to := r.User
+		r, _ = ReadRecord(u.Record().Export())
+		r.User = to
+	}
+	r.Disabled = rapid.Bool().Draw(w.t, "disabled")
+	return &ImportUser{Now: w.now, Record: *r}
 }
 
 func (w *world) conference() Command {
