@@ -13,7 +13,7 @@ export CGO_ENABLED = 0
 
 # Foreign programs that the interop suite talks to.
 PEERS = gcc make pkg-config libpurple-dev libjson-glib-dev libxml2-dev pidgin-sipe \
-        sipvicious sip-tester baresip linphone-cli krb5-kdc krb5-admin-server krb5-user slapd ldap-utils \
+        sipvicious sip-tester baresip linphone-cli krb5-kdc krb5-admin-server krb5-user slapd ldap-utils postgresql-15 \
         lintian mandoc bash-completion zsh fish
 
 .PHONY: build run test torture unit interop check race fuzz bench peers deb clean

@@ -34,8 +34,9 @@ var floors = []struct{ pkg, may string }{
 	{"admin", "fault uc wire/ rule/ kit/ link/ admin"},
 	{"load", "fault uc wire/ rule/ kit/ link/ load"},
 	{"cmd/", "fault uc kit/ link/ role admin load"},
+	{"box", "fault uc rule/ kit/ link/ role admin box"},
 	{"bench", "fault uc rule/ kit/ store/ link/ service/ bench load"},
-	{"test/", "fault uc wire/ rule/ kit/ store/ replica link/ service/ role admin test/"},
+	{"test/", "fault uc wire/ rule/ kit/ store/ replica link/ service/ role admin box test/"},
 }
 
 const (
