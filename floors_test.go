@@ -33,7 +33,7 @@ var floors = []struct{ pkg, may string }{
 	{"role", "fault uc rule/ kit/"},
 	{"admin", "fault uc wire/ rule/ kit/ link/ admin"},
 	{"load", "fault uc wire/ rule/ kit/ link/ load"},
-	{"cmd/", "fault uc kit/ link/ role admin load"},
+	{"cmd/", "fault uc kit/ link/ role admin box load"},
 	{"box", "fault uc rule/ kit/ link/ role admin box"},
 	{"bench", "fault uc rule/ kit/ store/ link/ service/ bench load"},
 	{"test/", "fault uc wire/ rule/ kit/ store/ replica link/ service/ role admin box test/"},

@@ -2,6 +2,7 @@ package pki
 
 import (
 	"bytes"
+	"crypto/x509"
 	"errors"
 	"io/fs"
 	"os"
@@ -97,4 +98,14 @@ func shared(dir string) (map[string][]byte, error) {
 		files[name] = b
 	}
 	return files, nil
+}
+
+// ReadRoots reads the authorities of a PEM file such as ca.pem.
+func ReadRoots(file string) (*x509.CertPool, error) {
+	b, err := os.ReadFile(file)
+	roots := x509.NewCertPool()
+	if err != nil || !roots.AppendCertsFromPEM(b) {
+		return nil, fault.New(fault.Invalid, "pki.ReadRoots", "the file has no certificate in PEM form (BEGIN CERTIFICATE)").About(file).Because(err)
+	}
+	return roots, nil
 }
