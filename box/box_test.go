@@ -168,6 +168,18 @@ func TestNumberAndFolder(t *testing.T) {
 	}
 }
 
+func TestReasonOfAnEnd(t *testing.T) {
+	b := up(t, 1)
+	run(t, b, "await ready fe1\nstop fe1")
+	if err := os.WriteFile(b.Plan.Servers[0].Topology, []byte("pools: no"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	run(t, b, "start fe1\nawait ended fe1")
+	if r, err := b.Report(t.Context(), "fe1"); err != nil || !strings.Contains(r.Reason, "exit status 1: ") {
+		t.Errorf("%+v %v", r, err)
+	}
+}
+
 func TestControl(t *testing.T) {
 	b := up(t, 1)
 	down := make(chan bool, 1)

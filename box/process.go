@@ -27,6 +27,7 @@ type process struct {
 	exit   string // how it ended
 	paused bool
 	said   string // last line that begins with starting or ready
+	wrong  string // last line of its errors and log
 }
 
 func newProcess(b *Box, s Server) *process {
@@ -52,13 +53,14 @@ func (p *process) start() error {
 	if p.running() {
 		return fault.New(fault.Exists, op, "the server runs already").About(p.Name)
 	}
+	p.wrong = ""
 	file, err := os.OpenFile(p.Log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return fault.Wrap(op, err)
 	}
 	prog := p.box.spec.Program
 	cmd := exec.Command(prog[0], append(append([]string{}, prog[1:]...), "--topology", p.Topology, "--computer", string(p.FQDN), "--data", p.Data)...)
-	cmd.Stdout, cmd.Stderr = io.MultiWriter(file, &lines{take: p.hear}), file
+	cmd.Stdout, cmd.Stderr = io.MultiWriter(file, &lines{take: p.hear}), io.MultiWriter(file, &lines{take: p.complain})
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL} // Ctrl-C is for the box
 	cmd.WaitDelay = time.Second                                                       // for output that a child of the server holds open
 	began, ended := make(chan error, 1), make(chan struct{})
@@ -87,7 +89,9 @@ func (p *process) start() error {
 func (p *process) over(cmd *exec.Cmd, ended chan struct{}) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.exit = cmd.ProcessState.String()
+	if p.exit = cmd.ProcessState.String(); p.wrong != "" && cmd.ProcessState.Exited() && !cmd.ProcessState.Success() {
+		p.exit += ": " + p.wrong
+	}
 	close(ended)
 }
 
@@ -98,6 +102,13 @@ func (p *process) hear(line []byte) {
 		p.said = string(line)
 		p.mu.Unlock()
 	}
+}
+
+// complain keeps the last line, which for a server that does not start says why.
+func (p *process) complain(line []byte) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.wrong = string(line)
 }
 
 // signal sends a signal to the running process.
