@@ -27,7 +27,8 @@ type Policies struct {
 
 // OpenPolicies makes the tags that are shipped and reads everything. settings are
 // values from elsewhere, by kind: they are the Global values as long as nobody has
-// changed that Global by hand.
+// changed that Global by hand. In a pool the store has to have caught up before:
+// what another server has removed is not to come back.
 func OpenPolicies(ctx context.Context, store Store, site string, settings map[*policy.Kind]policy.Values) (*Policies, error) {
 	p := &Policies{store: store, site: site}
 	for _, k := range policy.Kinds() {
@@ -40,24 +41,37 @@ func OpenPolicies(ctx context.Context, store Store, site string, settings map[*p
 			}
 		}
 	}
-	docs, err := store.List(ctx, "")
-	if err != nil {
+	if err := p.Reload(ctx); err != nil {
 		return nil, err
 	}
-	for _, d := range docs {
-		if in, ok, err := instance(d); err != nil {
-			return nil, err
-		} else if ok {
-			p.list = append(p.list, in)
-		}
-	}
-	b, err := policy.Compile(site, p.list)
-	if err != nil {
-		return nil, err
-	}
-	p.book.Store(b)
 	store.OnChange(p.follow)
 	return p, nil
+}
+
+// Reload reads all documents of the store into a new book. On a failure the book
+// stays as it is.
+func (p *Policies) Reload(ctx context.Context) error {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	docs, err := p.store.List(ctx, "")
+	if err != nil {
+		return err
+	}
+	var list []policy.Instance
+	for _, d := range docs {
+		if in, ok, err := instance(d); err != nil {
+			return err
+		} else if ok {
+			list = append(list, in)
+		}
+	}
+	b, err := policy.Compile(p.site, list)
+	if err != nil {
+		return err
+	}
+	p.list = list
+	p.book.Store(b)
+	return nil
 }
 
 // ship makes the tags of a kind that exist from the start, once.
@@ -70,7 +84,12 @@ func (p *Policies) ship(ctx context.Context, k *policy.Kind) error {
 			}
 			continue
 		}
-		if _, err := p.store.Change(ctx, Shipped, k.Noun, id.String(), func([]byte) ([]byte, error) { return k.Encode(s.Values), nil }); err != nil {
+		if _, err := p.store.Change(ctx, Shipped, k.Noun, id.String(), func(made []byte) ([]byte, error) {
+			if made != nil { // by another server of the pool
+				return made, nil
+			}
+			return k.Encode(s.Values), nil
+		}); err != nil {
 			return err
 		}
 	}

@@ -24,9 +24,10 @@ func (s *SQLite) Change(ctx context.Context, by, kind, identity string, change f
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	now := s.clock.Now().UTC().Truncate(1e6)
-	c := Change{At: now, By: by, Kind: kind, Identity: identity}
+	var c Change
 	var doc Document
 	err := s.inTx(ctx, func(tx *sql.Tx) (err error) {
+		c = Change{At: now, By: by, Kind: kind, Identity: identity}
 		doc, err = scanDocument(tx.QueryRowContext(ctx, selectDocument+` WHERE d.key = ?`, key(kind, identity)).Scan)
 		if err != nil && !errors.Is(err, sql.ErrNoRows) {
 			return err
@@ -45,8 +46,8 @@ func (s *SQLite) Change(ctx context.Context, by, kind, identity string, change f
 	if err != nil || c.Version == 0 {
 		return doc, err
 	}
-	for _, f := range s.onChange {
-		f(c)
+	if s.shared == nil { // else follow has told
+		s.tell(c)
 	}
 	return Document{Kind: c.Kind, Identity: c.Identity, Content: c.New, Version: c.Version, Changed: c.At, By: c.By}, nil
 }
@@ -85,7 +86,11 @@ func text(content []byte) any {
 	return string(content)
 }
 
-// inTx runs f in a transaction and commits; the caller holds mu.
+// inTx runs f in a transaction and commits; the caller holds mu. In a pool f may
+// run several times; the last time counts.
 func (s *SQLite) inTx(ctx context.Context, f func(*sql.Tx) error) error {
+	if s.shared != nil {
+		return unavailable(opChange, s.shared.InTx(ctx, f))
+	}
 	return unavailable(opChange, sqlite.InTx(ctx, s.db, f))
 }

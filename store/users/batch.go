@@ -40,6 +40,7 @@ func (s *SQLite) Batch(ctx context.Context, mode BatchMode, list []Write) ([]Out
 	const op = "users.Batch"
 	outcomes := make([]Outcome, len(list))
 	err := s.commit(ctx, op, func(tx *sql.Tx) ([]Change, error) {
+		clear(outcomes)
 		var told []Change
 		refused := false
 		for i, w := range list {

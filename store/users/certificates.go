@@ -89,6 +89,7 @@ func (s *SQLite) Revoke(ctx context.Context, guid, serial string) ([]Certificate
 	now := s.clock.Now().UTC().Truncate(time.Millisecond)
 	var revoked []Certificate
 	err := s.inTx(ctx, op, func(tx *sql.Tx) error {
+		revoked = nil
 		if _, err := scan(tx.QueryRowContext(ctx, selectUser+" WHERE guid = ?", fold(guid)).Scan); err != nil {
 			return found(op, guid, err)
 		}
@@ -111,6 +112,9 @@ func (s *SQLite) Revoke(ctx context.Context, guid, serial string) ([]Certificate
 	})
 	if err != nil || len(revoked) == 0 {
 		return nil, err
+	}
+	if s.shared != nil {
+		return revoked, nil // told by follow
 	}
 	for _, f := range s.onRevoke {
 		f(revoked)

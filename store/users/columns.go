@@ -74,16 +74,16 @@ var columns = []column{
 }
 
 var (
-	columnNames = func() string {
-		var names []string
+	columnList = func() (names []string) {
 		for _, c := range columns {
 			names = append(names, c.name)
 		}
-		return strings.Join(names, ", ")
+		return names
 	}()
-	selectUser = "SELECT " + columnNames + " FROM users"
-	insertUser = "INSERT INTO users (" + columnNames + ") VALUES (?" + strings.Repeat(", ?", len(columns)-1) + ")"
-	updateUser = "UPDATE users SET " + strings.ReplaceAll(columnNames, ",", " = ?,") + " = ? WHERE guid = ?"
+	columnNames = strings.Join(columnList, ", ")
+	selectUser  = "SELECT " + columnNames + " FROM users"
+	insertUser  = "INSERT INTO users (" + columnNames + ") VALUES (?" + strings.Repeat(", ?", len(columns)-1) + ")"
+	updateUser  = "UPDATE users SET " + strings.ReplaceAll(columnNames, ",", " = ?,") + " = ? WHERE guid = ?"
 )
 
 // properties says which property of a user a unique column stands for.

@@ -12,6 +12,7 @@ import (
 	sqlite3 "modernc.org/sqlite/lib"
 
 	"trivet/kit/clock"
+	"trivet/kit/rowlog"
 	"trivet/kit/sqlite"
 	"trivet/uc"
 )
@@ -23,6 +24,7 @@ var migrations embed.FS
 type Options struct {
 	Clock  clock.Clock // nil = clock.Real
 	Groups int         // routing groups users are spread over, numbered from 1; 0 = 8
+	Log    rowlog.Log  // of the pool's directory group; nil = this file is the only copy
 }
 
 // SQLite is a Store in one file. Writes go through one connection, each
@@ -37,10 +39,12 @@ type SQLite struct {
 	byKey    *sql.Stmt
 	onChange []func(Change)
 	onRevoke []func([]Certificate)
+	onReload []func()
+	shared   *rowlog.Copy // nil without a log
 
-	mu     sync.Mutex // held while writing and while telling; guards the fields below
+	mu     sync.Mutex // held while writing and while telling
 	writer *sql.DB
-	load   []int // users per routing group, index = group number - 1
+	load   []int // users per routing group, index = group number - 1; only transactions and what follows them touch it
 }
 
 var _ Store = (*SQLite)(nil)
@@ -56,14 +60,14 @@ func OpenSQLite(ctx context.Context, path string, o Options) (*SQLite, error) {
 		o.Groups = 8
 	}
 	s := &SQLite{clock: o.Clock, load: make([]int, o.Groups)}
-	if err := s.open(ctx, path); err != nil {
+	if err := s.open(ctx, path, o.Log); err != nil {
 		s.Close()
 		return nil, unavailable(op, err)
 	}
 	return s, nil
 }
 
-func (s *SQLite) open(ctx context.Context, path string) (err error) {
+func (s *SQLite) open(ctx context.Context, path string, log rowlog.Log) (err error) {
 	if s.writer, err = sqlite.Open(ctx, path, migrations); err != nil {
 		return err
 	}
@@ -87,11 +91,15 @@ func (s *SQLite) open(ctx context.Context, path string) (err error) {
 			return err
 		}
 	}
-	return s.countGroups(ctx)
+	if err = s.countGroups(ctx, s.readers); err == nil && log != nil {
+		err = s.share(ctx, path, log)
+	}
+	return err
 }
 
-func (s *SQLite) countGroups(ctx context.Context) error {
-	rows, err := s.readers.QueryContext(ctx, "SELECT routing_group, count(*) FROM users WHERE routing_group > 0 GROUP BY routing_group")
+func (s *SQLite) countGroups(ctx context.Context, db sqlite.Querier) error {
+	clear(s.load)
+	rows, err := db.QueryContext(ctx, "SELECT routing_group, count(*) FROM users WHERE routing_group > 0 GROUP BY routing_group")
 	if err != nil {
 		return err
 	}
@@ -136,6 +144,11 @@ func (s *SQLite) OnRevoke(f func([]Certificate)) { s.onRevoke = append(s.onRevok
 
 // Check implements Store.
 func (s *SQLite) Check(ctx context.Context) error {
+	if s.shared != nil {
+		if _, _, err := s.shared.Position(); err != nil {
+			return err
+		}
+	}
 	var n int
 	return unavailable("users.Check", s.readers.QueryRowContext(ctx, "SELECT 1").Scan(&n))
 }
@@ -153,8 +166,12 @@ func (s *SQLite) Close() error {
 	return errors.Join(errs...)
 }
 
-// inTx runs f in the writer's transaction and commits; the caller holds mu.
+// inTx runs f in the writer's transaction and commits; the caller holds mu. In a
+// pool f may run several times; the last time counts.
 func (s *SQLite) inTx(ctx context.Context, op string, f func(tx *sql.Tx) error) error {
+	if s.shared != nil {
+		return unavailable(op, s.shared.InTx(ctx, f))
+	}
 	return unavailable(op, sqlite.InTx(ctx, s.writer, f))
 }
 

@@ -7,6 +7,11 @@
 // happen one after the other; reads run beside them and see whole changes only.
 // All methods are safe for concurrent use.
 //
+// In a pool each server has the whole file, and a log keeps the copies alike
+// (kit/rowlog): a change returns after it is on a majority of the servers and in
+// this one's copy, what changed is told on every server, and functions that change
+// or allow something run again when another server was faster.
+//
 // What the blobs in Secrets mean is the business of the sign-in service; they
 // arrive here sealed and are never logged.
 package users

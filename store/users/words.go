@@ -68,18 +68,23 @@ func (s *SQLite) indexAll(ctx context.Context) error {
 		if err != nil || version == wordRules {
 			return err
 		}
-		for _, clear := range []string{"DELETE FROM group_words", "DELETE FROM word_version"} {
-			if _, err := tx.ExecContext(ctx, clear); err != nil {
-				return err
-			}
-		}
-		groups, err := queryGroups(ctx, tx, selectGroup)
-		for i := 0; err == nil && i < len(groups); i++ {
-			err = indexGroup(ctx, tx, &groups[i])
-		}
-		if err == nil {
-			_, err = tx.ExecContext(ctx, "INSERT INTO word_version VALUES (?)", wordRules)
-		}
-		return err
+		return indexGroups(ctx, tx)
 	})
+}
+
+// indexGroups makes the words of all groups anew.
+func indexGroups(ctx context.Context, tx *sql.Tx) error {
+	for _, clear := range []string{"DELETE FROM group_words", "DELETE FROM word_version"} {
+		if _, err := tx.ExecContext(ctx, clear); err != nil {
+			return err
+		}
+	}
+	groups, err := queryGroups(ctx, tx, selectGroup)
+	for i := 0; err == nil && i < len(groups); i++ {
+		err = indexGroup(ctx, tx, &groups[i])
+	}
+	if err == nil {
+		_, err = tx.ExecContext(ctx, "INSERT INTO word_version VALUES (?)", wordRules)
+	}
+	return err
 }

@@ -19,14 +19,23 @@ import (
 func (s *SQLite) commit(ctx context.Context, op string, f func(tx *sql.Tx) ([]Change, error)) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	load := slices.Clone(s.load)
+	var load []int
 	var told []Change
 	err := s.inTx(ctx, op, func(tx *sql.Tx) (err error) {
+		load = slices.Clone(s.load)
 		told, err = f(tx)
+		if s.shared != nil { // what is applied counts
+			s.load = load
+		}
 		return unavailable(op, err)
 	})
+	if s.shared != nil {
+		return err // and is told by follow
+	}
 	if err != nil {
-		s.load = load
+		if load != nil {
+			s.load = load
+		}
 		return err
 	}
 	for _, c := range told {
@@ -42,8 +51,9 @@ func (s *SQLite) now() time.Time { return s.clock.Now().UTC().Truncate(time.Mill
 
 // Create implements Store.
 func (s *SQLite) Create(ctx context.Context, list ...New) ([]User, error) {
-	made := make([]User, 0, len(list))
+	var made []User
 	err := s.commit(ctx, "users.Create", func(tx *sql.Tx) ([]Change, error) {
+		made = make([]User, 0, len(list))
 		var told []Change
 		for _, n := range list {
 			c, err := s.add(ctx, tx, n)
