@@ -25,7 +25,7 @@ const (
 	// patience is how many changes an unfinished large one holds up: without it, a
 	// change of several entries would never find the database as it was when it
 	// began. When its writer is gone, so many are tried in vain.
-	patience = 200
+	patience = 100
 )
 
 // Apply carries out the entry at index and returns an Outcome, or an error that is

@@ -12,8 +12,9 @@ import (
 	"trivet/kit/sqlite"
 )
 
-// tries are how often a transaction is run when others are faster.
-const tries = 40
+// tries are how often a transaction is run when others are faster: more often than
+// an unfinished change of a writer that is gone can hold it up.
+const tries = patience + 20
 
 // InTx runs f in a transaction and returns when the rows it changed are on a
 // majority of the servers and in this copy. When f fails nothing has happened. F
@@ -118,7 +119,7 @@ func (c *Copy) propose(ctx context.Context, base uint64, rows []byte) (done bool
 
 // pause waits before another try, longer each time, for no two alike.
 func pause(ctx context.Context, try int) error {
-	longest := time.Millisecond << min(try, 8)
+	longest := time.Millisecond << min(try, 6)
 	t := time.NewTimer(mathrand.N(longest))
 	defer t.Stop()
 	select {
