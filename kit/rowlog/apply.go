@@ -8,6 +8,9 @@ import (
 	"encoding/binary"
 	"errors"
 
+	driver "modernc.org/sqlite"
+	sqlite3 "modernc.org/sqlite/lib"
+
 	"trivet/fault"
 )
 
@@ -51,11 +54,23 @@ func (c *Copy) Apply(index uint64, cmd []byte) any {
 		return Conflict
 	}
 	result, err := c.step(context.Background(), index, &e)
+	for n := 1; busy(err) && n < waits; n++ {
+		result, err = c.step(context.Background(), index, &e)
+	}
 	if err != nil {
 		c.stopped = fault.New(fault.Unavailable, "rowlog.Apply", "the database "+c.path+" cannot follow the changes of the other servers; see to the cause and start the server again").Because(err)
 		return c.stopped
 	}
 	return result
+}
+
+// waits are how often Apply waits for somebody who holds the file, such as a
+// backup; each time is that of the database's busy_timeout, some seconds.
+const waits = 12
+
+func busy(err error) bool {
+	var e *driver.Error
+	return errors.As(err, &e) && e.Code()&0xff == sqlite3.SQLITE_BUSY
 }
 
 // step carries out an entry that is based on the version of the copy.

@@ -164,14 +164,14 @@ func (s *server) crash() {
 // acknowledged is there at the end, and all files are alike.
 func TestWritersAndCrashes(t *testing.T) {
 	t.Parallel()
-	for seed := range uint64(4) {
+	for seed := range uint64(3) {
 		t.Run(fmt.Sprint("seed ", seed), func(t *testing.T) {
 			t.Parallel()
 			r := rand.New(rand.NewPCG(seed, 1))
 			p := newPool(t, 2, nil)
 			live := map[string]bool{} // GUIDs of acknowledged users
 			var mu sync.Mutex
-			for round := range 12 {
+			for round := range 8 {
 				var wg sync.WaitGroup
 				for i, s := range p.on {
 					own := rand.New(rand.NewPCG(seed, uint64(round*3+i+2)))
