@@ -60,9 +60,9 @@ func (p *Proxy) pass(r *sipmux.Request, c *siptrans.Conn) {
 // Elsewhere sends a request to another server that has to serve it, in the name of the
 // user who was authenticated here. The error is for when there is no way there. What
 // has come from another server is not sent on again: two servers that take each
-// other for the one would never end.
+// other for the one would never end. It is not for ACK.
 func (p *Proxy) Elsewhere(r *sipmux.Request, server uc.ServerFQDN) error {
-	if p.cfg.Peers == nil || r.Peer != "" {
+	if p.cfg.Peers == nil || r.Conn.Peer() != "" {
 		return errElsewhere(server)
 	}
 	c, err := p.cfg.Peers.Conn(server)
@@ -72,15 +72,8 @@ func (p *Proxy) Elsewhere(r *sipmux.Request, server uc.ServerFQDN) error {
 	p.routes(r.Message, r.Conn)
 	t := Target{Conn: c, Server: true}
 	f := Forward{Targets: []Target{t}, Assert: r.User}
-	if r.Method != "ACK" {
-		p.Forward(r.Tx, f)
-		return nil
-	}
-	if err := p.prepare(r.Message, &f); err != nil {
-		return err
-	}
-	p.address(r.Message, r.Conn, &t, &f)
-	return p.cfg.Layer.Forward(r.Tx.Batch(), c, r.Message)
+	p.Forward(r.Tx, f)
+	return nil
 }
 
 func errElsewhere(server uc.ServerFQDN) error {

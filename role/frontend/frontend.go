@@ -369,6 +369,7 @@ func (s *server) makeServices(context.Context) error {
 		Groups: s.groups, Link: s.layer, Life: s.life, Clock: s.clock, Log: s.log, FQDN: s.fqdn, Epoch: s.epoch, Port: port(s.set.SIP.TLS),
 		Policies:    s.policies,
 		Locate:      s.registrar.Locate,
+		Way:         s.peers.Way,
 		DisplayName: func(u uc.UserURI) string { return s.people.DisplayName(context.Background(), u) }, JoinURL: s.joinURL,
 	})
 	s.im = im.New(im.Config{

@@ -2,6 +2,9 @@
 // of each running conference and the IM MCU ([MS-CONFPRO], [MS-CONFBAS],
 // [MS-CONFIM]; RFC 4579 and 4575 for standard SIP clients).
 //
+// In a pool the server that leads the organizer's routing group runs the conference;
+// the others pass requests on to it, and its own requests to their clients.
+//
 // What a conference is (id, subject, access, roles, lock, expiry) is in the routing
 // group of its organizer and changes by commands. Who is in it is memory of this
 // process: a restart ends every session, and clients join again. Each running
@@ -64,6 +67,11 @@ type Config struct {
 	Port   int
 	// Locate returns where a user is registered. It must not block.
 	Locate func(uc.UserURI) []groupstate.Binding
+	// Way is how a flow is reached, also one of another server, then with a Route
+	// (sippeer.Peers.Way).
+	Way func(f *groupstate.Flow) (c *siptrans.Conn, route string)
+	// Pool is the part of the others in a pool; nil: this server is alone.
+	Pool Pool
 	// DisplayName is how others see the user, "" if nothing is known.
 	DisplayName func(uc.UserURI) string
 	// JoinURL is the address of the web page of a conference, "" for none.
@@ -75,6 +83,17 @@ type Config struct {
 
 	AdHoc time.Duration // 8 h: how long a conference without an expiry is kept
 	Grace time.Duration // 20 s: how long a lost participant may take to come back
+}
+
+// Pool is what the service has to know of the other servers. Its methods do not wait.
+type Pool interface {
+	// Primary is the server that leads the routing group of the organizer and so runs
+	// the conferences; ok is false while none does.
+	Primary(organizer uc.UserURI) (server uc.ServerFQDN, ok bool)
+	// Forward has another server serve r in the name of r.User (sipproxy.Proxy.Elsewhere).
+	Forward(r *sipmux.Request, server uc.ServerFQDN) error
+	// Conn is the connection to another server (sippeer.Peers.Conn).
+	Conn(server uc.ServerFQDN) (*siptrans.Conn, error)
 }
 
 // Policies are what administrators decided; the values are not changed.
@@ -121,10 +140,14 @@ func New(cfg Config) *Service {
 	orDefault(&cfg.AdHoc, 8*time.Hour)
 	orDefault(&cfg.Grace, 20*time.Second)
 	s := &Service{cfg: cfg, foci: map[place]*focus{}, sessions: map[sessionKey]*session{}, seats: map[uc.UserURI]map[*seat]struct{}{}, ties: map[*siptrans.Conn]map[*seat]struct{}{}}
-	s.notifier = sipnotify.New(sipnotify.Config{
+	notify := sipnotify.Config{
 		Link: cfg.Link, Locate: cfg.Locate, Server: cfg.FQDN, Epoch: cfg.Epoch, Host: string(cfg.FQDN), Port: cfg.Port,
 		Gone: s.watcherGone, Now: cfg.Clock.Now,
-	})
+	}
+	if cfg.Pool != nil {
+		notify.Peer = cfg.Pool.Conn
+	}
+	s.notifier = sipnotify.New(notify)
 	s.changes.wake = make(chan struct{}, 1)
 	cfg.Life.Go("conference: changes", s.work)
 	return s
@@ -152,10 +175,11 @@ func (s *Service) Routes() []sipmux.Route {
 	for i := range rows {
 		rows[i].App, rows[i].Who = App, sipmux.User
 	}
-	return append(rows,
-		sipmux.Route{Method: "ACK", App: App, Who: sipmux.Anyone, Quick: true, Serve: s.ack, Doc: "completes an INVITE"},
-		sipmux.Route{Method: "SUBSCRIBE", Event: Event, Who: sipmux.User, Serve: s.subscribe, Doc: "the roster of a conference that the user is in (RFC 4575)"},
-	)
+	rows = append(rows, sipmux.Route{Method: "SUBSCRIBE", Event: Event, Who: sipmux.User, Serve: s.subscribe, Doc: "the roster of a conference that the user is in (RFC 4575)"})
+	for i := range rows {
+		rows[i].Asserted, rows[i].Serve = true, s.here(rows[i].Serve)
+	}
+	return append(rows, sipmux.Route{Method: "ACK", App: App, Who: sipmux.Anyone, Quick: true, Serve: s.ack, Doc: "completes an INVITE"})
 }
 
 const allowed = "INVITE, ACK, BYE, CANCEL, INFO, MESSAGE, OPTIONS, SUBSCRIBE"

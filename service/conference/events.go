@@ -15,6 +15,8 @@ import (
 const (
 	keepFor   = time.Hour
 	lookAfter = 10 * time.Minute
+
+	resignAfter = 5 * time.Second // how often it is looked whether another server leads
 )
 
 // queue has what happened in the routing groups until the worker has time. It is
@@ -49,6 +51,10 @@ func (s *Service) Observe(events []any) {
 		switch e := e.(type) {
 		case groupstate.ConferenceChanged, groupstate.ConferenceEnded, groupstate.UserDisabled, groupstate.UserRemoved, groupstate.UserRenamed:
 			s.changes.add(e)
+		case groupstate.Bound:
+			if !e.New && s.present(e.User) {
+				s.changes.add(e)
+			}
 		case groupstate.Unbound:
 			if s.present(e.User) {
 				s.changes.add(e)
@@ -65,8 +71,9 @@ func (s *Service) present(user uc.UserURI) bool {
 
 // work follows the routing groups, and keeps conferences that are in use.
 func (s *Service) work(ctx context.Context) error {
-	tick, short := s.cfg.Clock.NewTicker(lookAfter), s.cfg.Clock.NewTicker(forgetEvery)
+	tick, short, led := s.cfg.Clock.NewTicker(lookAfter), s.cfg.Clock.NewTicker(forgetEvery), s.cfg.Clock.NewTicker(resignAfter)
 	defer tick.Stop()
+	defer led.Stop()
 	defer short.Stop()
 	for {
 		select {
@@ -78,6 +85,8 @@ func (s *Service) work(ctx context.Context) error {
 			}
 		case <-tick.C():
 			s.keep()
+		case <-led.C():
+			s.Resign()
 		case <-short.C():
 			s.tidy()
 		}
@@ -104,6 +113,8 @@ func (s *Service) follow(e any) {
 		s.dismiss(e.User)
 	case groupstate.UserRenamed:
 		s.dismiss(e.From)
+	case groupstate.Bound:
+		s.rebound(&e)
 	case groupstate.Unbound:
 		s.unbound(&e)
 	}

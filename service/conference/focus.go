@@ -58,12 +58,13 @@ type seat struct {
 	f        *focus
 	person   *person
 	endpoint uc.EndpointID
-	entity   string         // of the endpoint in the roster
-	conn     *siptrans.Conn // nil in page mode; once seated it is guarded by the service's mu
-	uri      string         // the focus as the device wrote it
-	control  *session       // with the focus; nil for standard SIP clients
-	chat     *session       // with the IM MCU
-	page     bool           // takes part by pages (RFC 3428), with every phone of the user
+	entity   string          // of the endpoint in the roster
+	conn     *siptrans.Conn  // nil in page mode; once seated it is guarded by the service's mu
+	flow     groupstate.Flow // over which the device was registered when it joined
+	uri      string          // the focus as the device wrote it
+	control  *session        // with the focus; nil for standard SIP clients
+	chat     *session        // with the IM MCU
+	page     bool            // takes part by pages (RFC 3428), with every phone of the user
 	watch    *groupstate.Subscription
 	owes     debt // of pages
 	brake    brake
@@ -166,6 +167,9 @@ func (f *focus) standing(user uc.UserURI) conference.Standing {
 
 // sit puts a seat at the table.
 func (f *focus) sit(x *seat) {
+	if b := x.binding(); b != nil {
+		x.flow = b.Flow
+	}
 	x.person.seats = append(x.person.seats, x)
 	if len(x.person.seats) == 1 {
 		f.people = append(f.people, x.person)

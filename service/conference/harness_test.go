@@ -16,6 +16,7 @@ import (
 	"trivet/kit/log"
 	"trivet/link/sipclient"
 	"trivet/link/sipmux"
+	"trivet/link/sippeer"
 	"trivet/link/siptrans"
 	"trivet/rule/groupstate"
 	"trivet/rule/policy"
@@ -88,6 +89,7 @@ func start(t *testing.T, grace time.Duration, cfg siptrans.Config) *world {
 	w.s = New(Config{
 		Groups: w, Link: w.host.Layer, Life: group, Clock: w.clock, FQDN: fqdn, Epoch: 1, Port: 5061, Grace: grace, Policies: w.rules,
 		Locate: func(uc.UserURI) []groupstate.Binding { return nil },
+		Way:    sippeer.New(sippeer.Config{Link: w.host.Layer, Server: fqdn, Epoch: 1}).Way,
 	})
 	t.Cleanup(func() {
 		if err := group.Stop(context.Background()); err != nil {

@@ -7,8 +7,11 @@ import "trivet/link/siptrans"
 type tiesKey struct{ s *Service }
 
 // followed reports whether a seat ends with its connection. The end of a UDP address
-// means nothing.
-func (x *seat) followed() bool { return x.conn != nil && x.conn.Stream() }
+// means nothing, and that of the connection to another server nothing for the devices
+// behind it, whose registrations are followed.
+func (x *seat) followed() bool {
+	return x.conn != nil && x.conn.Stream() && x.conn.Peer() == ""
+}
 
 // tie follows the connection of a seat: once it is lost the device has a time of
 // grace to come back. s.mu is held.
@@ -63,8 +66,10 @@ func (f *focus) lost(x *seat) {
 		if x.gone || !x.conn.Closed() {
 			return
 		}
-		if c := x.connection(); c != nil && x.control == nil {
-			f.s.move(x, c)
+		if c, route := x.way(); c != nil && x.control == nil {
+			if route == "" {
+				f.s.move(x, c)
+			}
 			return
 		}
 		f.leave(x, "")

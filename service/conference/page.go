@@ -34,6 +34,9 @@ func (s *Service) Invited(ctx context.Context, r *sipmux.Request, user uc.UserUR
 	if !ok || a.kind != cccp.Focus {
 		return nil, fault.New(fault.Invalid, op, "focus-uri must be the address of a conference").Diagnosed(diagConference)
 	}
+	if passed, err := s.elsewhere(r, a.organizer); passed || err != nil {
+		return nil, err
+	}
 	if !s.mayInvite(a.place, r.User) {
 		return nil, notAllowed(op, "only participants may invite somebody")
 	}
@@ -143,11 +146,12 @@ func (f *focus) pages(x *seat, m *said, on func(status int)) {
 	from := sip.Addr{Display: display, URI: f.at.alias()}.String()
 	kind, call := plainType(m.contentType), rand.Text()
 	f.later(func() {
-		var to []*groupstate.Binding
+		var to []device
 		bindings := s.cfg.Locate(x.person.user)
 		for i := range bindings {
-			if b := &bindings[i]; !b.Lync && s.reach(b) != nil {
-				to = append(to, b)
+			b := &bindings[i]
+			if c, route := s.reach(b); c != nil && !b.Lync {
+				to = append(to, device{c, route, b.Contact})
 			}
 		}
 		t := tally{left: len(to), on: on}
@@ -155,8 +159,11 @@ func (f *focus) pages(x *seat, m *said, on func(status int)) {
 			t.left = 1
 			t.count(480)
 		}
-		for _, b := range to {
-			q := sip.NewRequest("MESSAGE", b.Contact)
+		for _, d := range to {
+			q := sip.NewRequest("MESSAGE", d.contact)
+			if d.route != "" {
+				q.Add("Route", d.route)
+			}
 			q.Add("Max-Forwards", "70")
 			q.Add("From", from+";tag="+call[:12])
 			q.Add("To", "<"+string(x.person.user)+">")
@@ -164,7 +171,7 @@ func (f *focus) pages(x *seat, m *said, on func(status int)) {
 			q.Add("CSeq", "1 MESSAGE")
 			q.Add("Content-Type", kind)
 			q.Body = body
-			s.send(s.reach(b), q, t.count)
+			s.send(d.conn, q, t.count)
 		}
 	})
 }
@@ -181,18 +188,18 @@ func plainType(s string) string {
 	return kept
 }
 
-// reach is the live connection of a registration, nil if there is none.
-func (s *Service) reach(b *groupstate.Binding) *siptrans.Conn {
-	if b.Detached || b.Flow.Server != s.cfg.FQDN {
-		return nil
+// device is the way to one that is no Lync client.
+type device struct {
+	conn    *siptrans.Conn
+	route   string
+	contact string
+}
+
+// reach is the way to a registered device: the connection, nil if there is none, and
+// the Route behind it.
+func (s *Service) reach(b *groupstate.Binding) (c *siptrans.Conn, route string) {
+	if b.Detached {
+		return nil, ""
 	}
-	if b.Flow.Epoch == s.cfg.Epoch {
-		if c := s.cfg.Link.Conn(b.Flow.Conn); c != nil {
-			return c
-		}
-	}
-	if b.Flow.Transport == "udp" {
-		return s.cfg.Link.Datagram(b.Flow.Remote)
-	}
-	return nil
+	return s.cfg.Way(&b.Flow)
 }

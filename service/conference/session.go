@@ -90,23 +90,23 @@ func (s *Service) within(r *sipmux.Request) (*session, error) {
 	return d, nil
 }
 
-// conn is the live connection to a device: the one it joined over, or, for a standard
-// client that has come back, the one it is registered over.
-func (x *seat) connection() *siptrans.Conn {
+// way is the live connection to a device: the one it joined over, or, for a standard
+// client that has come back, the one it is registered over, with the Route behind it.
+func (x *seat) way() (c *siptrans.Conn, route string) {
 	s := x.f.s
 	s.mu.Lock()
-	c := x.conn
+	c = x.conn
 	s.mu.Unlock()
+	if c != nil && c.Peer() != "" {
+		return x.through(uc.ServerFQDN(c.Peer()))
+	}
 	if c != nil && !c.Closed() {
-		return c
+		return c, ""
 	}
-	bindings := s.cfg.Locate(x.person.user)
-	for i := range bindings {
-		if b := &bindings[i]; b.Endpoint == x.endpoint && !b.Lync {
-			return s.reach(b)
-		}
+	if b := x.binding(); b != nil && !b.Lync {
+		return s.reach(b)
 	}
-	return nil
+	return nil, ""
 }
 
 // request sends a request within a session; fill completes it. on gets the outcome
@@ -124,7 +124,14 @@ func (f *focus) request(d *session, method string, on func(status int), fill fun
 	m.Add("CSeq", strconv.FormatUint(uint64(n.Seq), 10)+" "+method)
 	fill(m)
 	x := d.seat
-	f.later(func() { f.s.send(x.connection(), m, on) })
+	f.later(func() {
+		c, route := x.way()
+		if route != "" { // instead of the one by which it joined
+			m.Del("Route")
+			m.Add("Route", route)
+		}
+		f.s.send(c, m, on)
+	})
 }
 
 // send sends a request outside of the lock. on gets 408 for no answer in time and 480
