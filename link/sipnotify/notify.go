@@ -64,6 +64,12 @@ func (n *Notifier) Deliver(r *sipmux.Request, sub *groupstate.Subscription, seco
 	n.Notify(r.User, sub, ended, contentType, body)
 }
 
+// Near reports whether this server has a connection to the watcher: who is at another
+// one is told there, so that nothing need be made for him here.
+func (n *Notifier) Near(user uc.UserURI, sub *groupstate.Subscription) bool {
+	return n.conn(user, sub) != nil
+}
+
 // Notify sends a document to the watcher of sub. With ended the subscription is
 // told to be over, for the reason given (RFC 6665 4.1.3). Without a connection to
 // the watcher nothing is sent: a client that comes back subscribes again.

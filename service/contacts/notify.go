@@ -109,11 +109,14 @@ func (s *Service) tell(i *item) {
 
 // send sends one document to all subscriptions.
 func (s *Service) send(user uc.UserURI, subs []*groupstate.Subscription, document func() []byte) {
-	if len(subs) == 0 {
-		return
-	}
-	body := document()
+	var body []byte
 	for _, sub := range subs {
+		if !s.cfg.Notifier.Near(user, sub) {
+			continue
+		}
+		if body == nil {
+			body = document()
+		}
 		s.cfg.Notifier.Notify(user, sub, "", presdoc.TypeContacts, body)
 	}
 }

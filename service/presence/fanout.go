@@ -198,7 +198,7 @@ func (s *Service) tell(ctx context.Context, c *change) {
 // notify tells one watcher.
 func (s *Service) notify(p *printer, w *watcher) {
 	sub := w.take(p.user)
-	if sub == nil {
+	if sub == nil || !s.cfg.Notifier.Near(w.dialog.user, sub) {
 		return
 	}
 	if contentType, body := p.forWatcher(w.dialog.user, sub); body != nil {
