@@ -87,15 +87,16 @@ func (w *touched) collect(ctx context.Context, tx *sql.Tx) ([]byte, error) {
 		return nil, w.err
 	}
 	var out rowWriter
+	prepared := statements{tx: tx, known: map[string]*sql.Stmt{}}
 	for _, k := range w.keys {
-		values, err := k.table.one(ctx, tx, k.key)
+		values, err := prepared.row(ctx, k.table, k.key)
 		if err != nil {
-			return nil, err
+			return nil, errors.Join(err, prepared.close())
 		}
 		out.put(k.table, k.key, values)
 		if len(out.bytes) > MaxChange {
 			break // is refused by its length
 		}
 	}
-	return out.bytes, nil
+	return out.bytes, prepared.close()
 }

@@ -74,15 +74,6 @@ func (t *table) insert(columns []string) string {
 	return "INSERT INTO " + quote(t.name) + " (" + quoteAll(columns) + ") VALUES (?" + strings.Repeat(", ?", len(columns)-1) + ")"
 }
 
-// one reads the row with that key, nil for none.
-func (t *table) one(ctx context.Context, tx *sql.Tx, key []any) ([]any, error) {
-	list, err := sqlite.List(ctx, tx, t.scan, t.read, key...)
-	if err != nil || len(list) == 0 {
-		return nil, err
-	}
-	return list[0], nil
-}
-
 // scan reads all columns of a row.
 func (t *table) scan(from func(...any) error) ([]any, error) {
 	values, at := make([]any, len(t.columns)), make([]any, len(t.columns))

@@ -103,7 +103,8 @@ type Store interface {
 	Create(ctx context.Context, list ...New) ([]User, error)
 	// Update lets change edit the stored user in a transaction and returns what
 	// was stored. GUID and times cannot be changed. A failure of change is
-	// returned as it is and nothing is stored. Users whose manager changes SIP
+	// returned as it is and nothing is stored; in a pool change may run several
+	// times, the last one counts. Users whose manager changes SIP
 	// address or is deleted are changed too, and told.
 	Update(ctx context.Context, guid string, change func(*User) error) (User, error)
 	// Batch makes many changes in one transaction, in their order, and returns
