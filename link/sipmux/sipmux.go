@@ -69,7 +69,7 @@ type Request struct {
 	Role     Who           // what the caller has proved to be; Anyone if nothing was asked
 	User     uc.UserURI    // authenticated user, or whom a Server asserts where the row takes that; else ""
 	Endpoint uc.EndpointID // epid of From or +sip.instance of Contact, "" if absent
-	Peer     string        // authenticated server or partner domain, "" for users
+	Peer     string        // server that the request came from, or partner domain, "" for users
 	Now      time.Time
 }
 
@@ -89,9 +89,12 @@ type Authenticator interface {
 type Config struct {
 	Routes []Route
 	Auth   Authenticator // nil: routes for User, Server and Partner are refused
-	// Relay passes on what another server sends through this one to a connection that
-	// this one holds, and reports whether it did; nil: there are no other servers. It is
-	// asked for requests with a Route, before the table, and may not wait.
+	// Peer is the server of ours at the other end of a connection, "" for anybody else;
+	// nil: there are no other servers. It is asked for every request and may not wait.
+	Peer func(c *siptrans.Conn) string
+	// Relay passes on what a Peer sends through this server to a connection that this one
+	// holds, and reports whether it did. It is asked for requests with a Route, before
+	// the table, and may not wait.
 	Relay func(r *Request) bool
 	FQDN  string // source in ms-diagnostics
 	Log   *slog.Logger
@@ -237,8 +240,10 @@ func (m *Mux) Serve(ctx context.Context, tx *siptrans.ServerTx) {
 }
 
 func (m *Mux) serve(ctx context.Context, r *Request) (*sip.Message, error) {
-	if m.cfg.Relay != nil && r.Get("Route") != "" && m.cfg.Relay(r) {
-		return nil, nil
+	if m.cfg.Peer != nil {
+		if r.Peer = m.cfg.Peer(r.Conn); r.Peer != "" && r.Get("Route") != "" && m.cfg.Relay(r) {
+			return nil, nil
+		}
 	}
 	if res := m.unsupported(r); res != nil {
 		return res, nil

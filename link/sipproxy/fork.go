@@ -170,7 +170,7 @@ func (k *fork) best() *sip.Message {
 			best = b.final
 		}
 	}
-	if best.Status == 503 { // it speaks of the other server, not of us
+	if best.Status == 503 && !k.fwd.Ours { // it speaks of the other server, not of us
 		best.Status, best.Reason = 500, sip.Reason(500)
 	}
 	if best.Status == 401 || best.Status == 407 {

@@ -71,7 +71,7 @@ func (p *Proxy) Elsewhere(r *sipmux.Request, server uc.ServerFQDN) error {
 	}
 	p.routes(r.Message, r.Conn)
 	t := Target{Conn: c, Server: true}
-	f := Forward{Targets: []Target{t}, Assert: r.User}
+	f := Forward{Targets: []Target{t}, Assert: r.User, Ours: true}
 	p.Forward(r.Tx, f)
 	return nil
 }

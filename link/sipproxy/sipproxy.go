@@ -59,6 +59,7 @@ type Forward struct {
 	Targets  []Target
 	Assert   uc.UserURI // P-Asserted-Identity for targets that are servers, "" for none
 	Trusted  bool       // the sender's own P-Asserted-Identity is kept: it is a server of ours
+	Ours     bool       // the target answers in our place: its 503 is ours (RFC 3261 16.7 has 500)
 	KeepAuth bool       // credentials and signatures pass unchanged: they are for somebody behind us
 	// Final, if set, sees the final response before it goes back and may change it
 	// or return another. It may not block.

@@ -425,13 +425,8 @@ func (s *server) makeRoutes(context.Context) error {
 		routes = append(routes, of...)
 	}
 	var err error
-	s.mux.Mux, err = sipmux.New(sipmux.Config{Routes: routes, Auth: s.gate, FQDN: s.set.FQDN, Log: s.log, Relay: s.relay})
+	s.mux.Mux, err = sipmux.New(sipmux.Config{Routes: routes, Auth: s.gate, FQDN: s.set.FQDN, Log: s.log, Peer: s.gate.Peer, Relay: s.proxy.Relay})
 	return err
-}
-
-// relay passes on what another server sends through this one.
-func (s *server) relay(r *sipmux.Request) bool {
-	return s.gate.Peer(r.Conn) != "" && s.proxy.Relay(r)
 }
 
 // adopt lets every service learn what the groups hold and follow what happens.

@@ -197,3 +197,18 @@ func TestMemberMovesToAnotherServer(t *testing.T) {
 	a.gets("MESSAGE", "back")
 	b.c.Close()
 }
+
+// TestServersThatDisagree has two servers take each other for the primary: a request goes
+// there once, and its sender is told.
+func TestServersThatDisagree(t *testing.T) {
+	p := start(t)
+	focus := p.conference()
+	p.mu.Lock()
+	p.servers[1].belief = map[int]uc.ServerFQDN{homes[alice]: fe3}
+	p.servers[2].belief = map[int]uc.ServerFQDN{homes[alice]: fe2}
+	p.mu.Unlock()
+	b := &member{guest: p.servers[1].lync(bob, "b"), focus: focus}
+	sipagent.Status(t, b.joins(), 503)
+	res, _ := b.do("MESSAGE", "", call{id: "x", from: "<" + string(bob) + ">;tag=1;epid=b", to: "<" + focus + ">;tag=2", target: focus}, text, "", "lost")
+	sipagent.Status(t, res, 481)
+}

@@ -54,13 +54,13 @@ var homes = map[uc.UserURI]int{alice: 0, bob: 1, carol: 2}
 // pool is the replicated log: commands are applied to every server's copy under mu,
 // which stands for the goroutines of the groups.
 type pool struct {
-	t       *testing.T
-	servers []*server
+	t         *testing.T
+	servers   []*server
+	authority *authority
 
 	mu    sync.Mutex // guards the fields below and the states of the servers
 	index uint64
 	lead  [3]uc.ServerFQDN // of each group
-	dead  map[uc.ServerFQDN]bool
 }
 
 // server is one Front End.
@@ -71,6 +71,7 @@ type server struct {
 	states [3]*groupstate.State
 	life   *life.Group
 	ways   map[uc.ServerFQDN]*wire // to the others
+	belief map[int]uc.ServerFQDN   // who leads a group, where that differs from the truth; guarded by pool.mu
 
 	gate      *sipauth.Authenticator
 	peers     *sippeer.Peers
@@ -84,8 +85,9 @@ type server struct {
 
 func start(t *testing.T) *pool {
 	t.Cleanup(func() { goleak.VerifyNone(t) })
-	p := &pool{t: t, lead: [3]uc.ServerFQDN{fe1, fe2, fe3}, dead: map[uc.ServerFQDN]bool{}}
+	p := &pool{t: t, lead: [3]uc.ServerFQDN{fe1, fe2, fe3}}
 	ca := newAuthority(t)
+	p.authority = ca
 	for _, name := range []uc.ServerFQDN{fe1, fe2, fe3} {
 		p.servers = append(p.servers, p.server(ca, name))
 	}
@@ -168,7 +170,7 @@ func (s *server) services() {
 func (s *server) serve(ca *authority) {
 	t := s.pool.t
 	routes := slices.Concat(s.registrar.Routes(), s.presence.Routes(), s.contacts.Routes(), s.meetings.Routes(), s.im.Routes())
-	s.Serve(t, sipmux.Config{Routes: routes, FQDN: string(s.name), Auth: s, Relay: func(r *sipmux.Request) bool { return s.gate.Peer(r.Conn) != "" && s.proxy.Relay(r) }}, "tcp")
+	s.Serve(t, sipmux.Config{Routes: routes, FQDN: string(s.name), Auth: s, Peer: s.gate.Peer, Relay: s.proxy.Relay}, "tcp")
 	conf := ca.config(t, string(s.name))
 	conf.ClientAuth = tls.RequestClientCert
 	at, err := s.Layer.Listen(t.Context(), siptrans.Listener{Network: "tls", Addr: "127.0.0.1:0", TLS: conf})
@@ -196,7 +198,10 @@ func (s *server) preferred(user uc.UserURI) (uc.ServerFQDN, string, bool) {
 func (s *server) Primary(user uc.UserURI) (uc.ServerFQDN, bool) {
 	s.pool.mu.Lock()
 	defer s.pool.mu.Unlock()
-	lead := s.pool.lead[homes[user]]
+	lead, wrong := s.belief[homes[user]]
+	if !wrong {
+		lead = s.pool.lead[homes[user]]
+	}
 	return lead, lead != ""
 }
 

@@ -1,6 +1,8 @@
 package poolsip
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"strings"
 	"testing"
 
@@ -145,4 +147,46 @@ func (s *server) request(method, uri string, headers []string, body string) *sip
 	}
 	m.Body = []byte(body)
 	return m
+}
+
+// TestCertificatesOfOthers has connections opened with other certificates, or none, by
+// TLS 1.2 and 1.3: they are served as anybody is, and pass nothing with a flow token.
+func TestCertificatesOfOthers(t *testing.T) {
+	p := start(t)
+	b := p.servers[0].phone(bob)
+	_, route := p.servers[1].peers.Way(&p.servers[0].registrar.Locate(bob)[0].Flow)
+	ours, theirs := p.authority, newAuthority(t)
+	for name, tc := range map[string]struct {
+		certs  []tls.Certificate
+		server bool
+	}{
+		"none":                    {},
+		"a server":                {[]tls.Certificate{ours.issue(t, string(fe2), x509.ExtKeyUsageServerAuth)}, true},
+		"a user":                  {[]tls.Certificate{ours.issue(t, string(fe2), x509.ExtKeyUsageClientAuth)}, false},
+		"a server of another":     {[]tls.Certificate{theirs.issue(t, string(fe2), x509.ExtKeyUsageServerAuth)}, false},
+		"a server of no topology": {[]tls.Certificate{ours.issue(t, "fe9.example.test", x509.ExtKeyUsageServerAuth)}, false},
+	} {
+		for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
+			conf := &tls.Config{RootCAs: ours.roots(), ServerName: string(fe1), Certificates: tc.certs, MinVersion: version, MaxVersion: version}
+			c, err := p.servers[1].Layer.Dial(t.Context(), "tls", p.servers[0].Addr["tls"], conf)
+			if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+			answer := make(chan *sip.Message, 1)
+			m := p.servers[1].request("NOTIFY", "sip:nobody@example.test", []string{"Route: " + route}, name)
+			m.Set("From", "<"+string(carol)+">;tag=1")
+			p.servers[1].Layer.Request(c, m, func(res *sip.Message, err error) {
+				if err != nil || res.Status >= 200 {
+					answer <- res
+				}
+			})
+			if res := <-answer; res == nil || (res.Status == 200) != tc.server {
+				t.Errorf("%s: %v", name, res)
+			}
+			c.Close("the test is over")
+		}
+	}
+	b.gets("NOTIFY", "a server")
+	b.gets("NOTIFY", "a server")
+	b.silent("NOTIFY")
 }
