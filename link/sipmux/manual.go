@@ -27,12 +27,20 @@ func Markdown(rows []Route) string {
 	b.WriteString("| method | for | event | content type | who | what it does |\n|---|---|---|---|---|---|\n")
 	for i := range rows {
 		r := &rows[i]
-		for _, cell := range []string{r.Method, or(r.App, "any"), or(r.Event, "any"), or(r.Type, "any"), r.Who.String()} {
+		for _, cell := range []string{r.Method, or(r.App, "any"), or(r.Event, "any"), or(r.Type, "any"), r.callers()} {
 			b.WriteString("| " + cell + " ")
 		}
 		b.WriteString("| " + strings.ReplaceAll(r.Doc, "|", `\|`) + " |\n")
 	}
 	return b.String()
+}
+
+// callers are those whom the row admits.
+func (r *Route) callers() string {
+	if r.Who == User && r.Asserted {
+		return "user, asserted"
+	}
+	return r.Who.String()
 }
 
 func or(s, other string) string {
