@@ -61,10 +61,7 @@ func (s *Server) follow(op string, principal *Server) error {
 // Promote makes a mirror the principal and returns when it takes writes.
 func (s *Server) Promote(ctx context.Context) error {
 	const op = "pgserver.Promote"
-	if err := s.run(ctx, op, "pg_ctl", "promote", "-D", s.data(), "-w", "-t", "30"); err != nil {
-		return err
-	}
-	return nil
+	return s.run(ctx, op, "pg_ctl", "promote", "-D", s.data(), "-w", "-t", "30")
 }
 
 // Rejoin makes a former principal, which is stopped, the mirror of the present one:
@@ -73,6 +70,10 @@ func (s *Server) Rejoin(ctx context.Context, principal *Server) error {
 	const op = "pgserver.Rejoin"
 	if s.Running() {
 		return fault.New(fault.Invalid, op, "the server runs; stop it first").About(s.cfg.Addr)
+	}
+	// Only a checkpoint tells pg_rewind that the principal has been promoted.
+	if err := s.run(ctx, op, "psql", "-X", "-q", "-d", principal.conninfo(s.cfg.Name), "-c", "CHECKPOINT"); err != nil {
+		return err
 	}
 	// A server that was killed has to recover before it can be rewound; the program
 	// does that itself, with the settings as they are in the folder.

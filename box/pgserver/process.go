@@ -90,11 +90,14 @@ func (s *Server) postmaster() (pid int, status string) {
 
 // alive reports whether the process is a running postgres of this folder.
 func (s *Server) alive(pid int) bool {
-	if pid <= 0 {
+	if pid <= 0 || !running(pid) {
 		return false
 	}
+	if s.proc != nil && s.proc.Process.Pid == pid {
+		return true
+	}
 	line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
-	return err == nil && bytes.Contains(line, []byte(s.data())) // a zombie has no command line
+	return err == nil && bytes.Contains(line, []byte(s.data())) // a number may be of another program by now
 }
 
 // Running reports whether the server runs, paused or not.
@@ -168,7 +171,7 @@ func (s *Server) signalAll(pid int, sig syscall.Signal) {
 
 // reap takes note of the end of a process that this one started.
 func (s *Server) reap() {
-	if s.proc != nil {
+	if s.proc != nil && !running(s.proc.Process.Pid) {
 		_ = s.proc.Wait()
 		s.proc = nil
 	}

@@ -24,6 +24,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"trivet/fault"
+	"trivet/rule/mirroring"
 	"trivet/uc"
 )
 
@@ -43,30 +44,15 @@ const (
 	copyLimit    = 20 * time.Second // for a batch of copies, or reading a group
 )
 
-// Side is a server of the pair as the topology names it; the names stay when the
-// mirror becomes the principal.
-type Side uint8
+// Side is a server of the pair.
+type Side = mirroring.Side
 
-// The sides. Either is whichever takes writes.
+// The sides, as rule/mirroring has them.
 const (
-	Either Side = iota
-	Primary
-	Mirror
+	Either  = mirroring.Either
+	Primary = mirroring.Primary
+	Mirror  = mirroring.Mirror
 )
-
-// String is the product's word.
-func (s Side) String() string { return [...]string{"Either", "Primary", "Mirror"}[s%3] }
-
-// Other is the other server of the pair.
-func (s Side) Other() Side {
-	switch s {
-	case Primary:
-		return Mirror
-	case Mirror:
-		return Primary
-	}
-	return Either
-}
 
 // Config says where the Back End is and how to get in.
 type Config struct {

@@ -10,35 +10,17 @@ import (
 	"github.com/jackc/pgx/v5/pgconn"
 
 	"trivet/fault"
+	"trivet/rule/mirroring"
 )
-
-// State is what one server says of itself.
-type State struct {
-	Side    Side
-	Reached bool
-	Why     error // why it was not reached
-	// Principal reports that it takes writes.
-	Principal bool
-	// Timeline counts the promotions that its data have seen.
-	Timeline uint32
-	// Attached: as principal, the other server receives its log just now; as mirror, it
-	// receives the log of the principal.
-	Attached bool
-	// Waiting: as principal, commits wait for the mirror (synchronous_standby_names).
-	Waiting bool
-	// Synchronized: as principal, everything acknowledged is on the mirror too.
-	Synchronized bool
-}
 
 // Look asks one server, not by way of the other, how it is. What it cannot say is in
 // Why; Look itself does not fail.
-func (s *Store) Look(ctx context.Context, side Side) State {
-	st := State{Side: side}
+func (s *Store) Look(ctx context.Context, side Side) mirroring.Server {
+	st := mirroring.Server{Side: side}
 	st.Why = s.direct(ctx, "backend.Look", side, s.cfg.User, Shared, func(ctx context.Context, c *pgx.Conn) error {
 		var recovering bool
 		var names string
-		if err := c.QueryRow(ctx, `SELECT pg_is_in_recovery(), (SELECT timeline_id FROM pg_control_checkpoint()), current_setting('synchronous_standby_names')`).
-			Scan(&recovering, &st.Timeline, &names); err != nil {
+		if err := c.QueryRow(ctx, `SELECT pg_is_in_recovery(), current_setting('synchronous_standby_names')`).Scan(&recovering, &names); err != nil {
 			return err
 		}
 		st.Principal, st.Waiting = !recovering, !recovering && names != ""
