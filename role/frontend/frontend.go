@@ -31,6 +31,7 @@ import (
 	"trivet/link/sippeer"
 	"trivet/link/sipproxy"
 	"trivet/link/siptrans"
+	"trivet/replica"
 	"trivet/rule/groupstate"
 	"trivet/service/addressbook"
 	"trivet/service/auth"
@@ -436,6 +437,9 @@ func (s *server) adopt(ctx context.Context) error {
 			s.presence.Adopt(state)
 			s.im.Adopt(state)
 			x.raft.Observe(func(index uint64, events []any) {
+				if _, lost := events[0].(replica.Lost); lost {
+					s.reload(state)
+				}
 				s.registrar.Observe(index, events)
 				s.im.Observe(state, events)
 				s.meetings.Observe(events)
@@ -453,6 +457,15 @@ func (s *server) adopt(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// reload has every service take the state of a group that came as a whole, in place of
+// the events that led to it.
+func (s *server) reload(state *groupstate.State) {
+	s.registrar.Reload(state)
+	s.im.Adopt(state)
+	s.presence.Adopt(state)
+	s.presence.Afresh(state)
 }
 
 func (s *server) listen(ctx context.Context) error {

@@ -219,6 +219,21 @@ func (x *watchIndex) of(user uc.UserURI) (watchers, self []*watcher) {
 	return slices.Clip(s.watch[user]), slices.Clip(s.self[user])
 }
 
+// ofUsers are the watchers who are users of a routing group.
+func (x *watchIndex) ofUsers(state *groupstate.State) (all []*watcher) {
+	for i := range x.shards {
+		s := &x.shards[i]
+		s.mu.Lock()
+		for d, w := range s.dialogs {
+			if state.User(d.user) != nil {
+				all = append(all, w)
+			}
+		}
+		s.mu.Unlock()
+	}
+	return all
+}
+
 // open holds the notifications of a dialog back until close. The subscription
 // need not exist yet.
 func (x *watchIndex) open(d dialog) *watcher {

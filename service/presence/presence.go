@@ -159,14 +159,31 @@ func (s *Service) returned(state *groupstate.State, e *groupstate.Bound) {
 	}
 }
 
-// Adopt fills the index of watchers from the state of a routing group that this
-// server takes over. Call it on the group's goroutine, before Observe.
+// Adopt brings the index of watchers into agreement with the state of a routing group:
+// at the start, and when the state came as a snapshot in place of events. Call it on
+// the group's goroutine, before Observe.
 func (s *Service) Adopt(state *groupstate.State) {
+	for _, w := range s.index.ofUsers(state) {
+		if sub := w.subscription(); sub != nil && !held(state.User(w.dialog.user), w.dialog) {
+			s.index.change(groupstate.SubscriptionChanged{User: w.dialog.user, Change: groupstate.SubscriptionEnded, Subscription: sub})
+			s.cfg.Notifier.Forget(w.dialog.user, sub)
+		}
+	}
 	for u := range state.Users() {
 		for _, sub := range u.Subscriptions() {
 			s.index.change(groupstate.SubscriptionChanged{User: u.URI(), Change: groupstate.SubscriptionAdded, Subscription: sub})
 		}
 	}
+}
+
+// held reports whether the user has the subscription of the dialog.
+func held(u *groupstate.User, d dialog) bool {
+	for _, sub := range u.Subscriptions() {
+		if dialogOf(d.user, sub.Endpoint, &sub.Dialog) == d {
+			return true
+		}
+	}
+	return false
 }
 
 // Refresh tells watchers, and the own endpoints, about a person whose card in the

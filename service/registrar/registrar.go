@@ -153,7 +153,7 @@ func (r *Registrar) Observe(_ uint64, events []any) {
 // server had in former runs, and from now on sweeps the group whenever this server
 // leads it.
 func (r *Registrar) Adopt(ctx context.Context, g Group) error {
-	if err := r.Refill(ctx, g); err != nil {
+	if err := g.Read(ctx, r.Reload); err != nil {
 		return err
 	}
 	if err := r.restarted(ctx, g, r.cfg.FQDN, r.cfg.Epoch); err != nil {
@@ -166,14 +166,21 @@ func (r *Registrar) Adopt(ctx context.Context, g Group) error {
 	return nil
 }
 
-// Refill fills the index from the state of a group: at the start, and when events were
-// lost because the state came as a whole.
-func (r *Registrar) Refill(ctx context.Context, g Group) error {
-	return g.Read(ctx, func(s *groupstate.State) {
-		for u := range s.Users() {
-			r.index.set(u.URI(), u.Bindings())
+// Reload takes the state of a group as a whole: at the start, and when it came as a
+// snapshot in place of events. Call it on the group's goroutine.
+func (r *Registrar) Reload(state *groupstate.State) {
+	for u := range state.Users() {
+		before, bindings := r.index.get(u.URI()), u.Bindings()
+		r.index.set(u.URI(), bindings)
+		for i := range bindings {
+			r.bound(&groupstate.Bound{User: u.URI(), Endpoint: bindings[i].Endpoint, Bindings: bindings}, before)
 		}
-	})
+		for i := range before {
+			if u.Binding(before[i].Endpoint) == nil {
+				r.release(u.URI(), &before[i])
+			}
+		}
+	}
 }
 
 func (r *Registrar) now() int64 { return r.cfg.Clock.Now().UnixMilli() }

@@ -25,6 +25,7 @@ import (
 	"trivet/link/sippeer"
 	"trivet/link/sipproxy"
 	"trivet/link/siptrans"
+	"trivet/replica"
 	"trivet/rule/groupstate"
 	"trivet/rule/policy"
 	"trivet/rule/siptxn"
@@ -61,6 +62,7 @@ type pool struct {
 	mu    sync.Mutex // guards the fields below and the states of the servers
 	index uint64
 	lead  [3]uc.ServerFQDN // of each group
+	deaf  *server          // applies commands without telling its services
 }
 
 // server is one Front End.
@@ -237,6 +239,9 @@ func (p *pool) proposeAt(ctx context.Context, at *server, g int, cmd groupstate.
 		if s.name == p.lead[g] {
 			primary, fed = s, events
 		}
+		if s == p.deaf {
+			continue
+		}
 		s.registrar.Observe(index, events)
 		s.im.Observe(s.states[g], events)
 		s.meetings.Observe(events)
@@ -296,6 +301,24 @@ func (p *pool) leads(user uc.UserURI, s uc.ServerFQDN) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.lead[homes[user]] = s
+}
+
+// deafen has a server's services miss what happens, or take the states as they are by now.
+func (p *pool) deafen(s *server, yes bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if yes {
+		p.deaf = s
+		return
+	}
+	p.deaf = nil
+	for _, state := range s.states {
+		s.registrar.Reload(state)
+		s.im.Adopt(state)
+		s.presence.Adopt(state)
+		s.presence.Afresh(state)
+		s.contacts.Observe(state, []any{replica.Lost{}})
+	}
 }
 
 // people is the directory and the policies.

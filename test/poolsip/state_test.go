@@ -190,3 +190,27 @@ func TestCertificatesOfOthers(t *testing.T) {
 	b.gets("NOTIFY", "a server")
 	b.silent("NOTIFY")
 }
+
+// TestStateThatComesAsAWhole has a server miss all events until its copies come as
+// snapshots: it knows then what it would have learned.
+func TestStateThatComesAsAWhole(t *testing.T) {
+	p := start(t)
+	a, b := p.servers[0].phone(alice), p.servers[1].phone(bob)
+	watched, _ := b.do("SUBSCRIBE", string(alice), call{}, "Event: presence", "Expires: 600", "Accept: application/pidf+xml")
+	sipagent.Status(t, watched, 200)
+	b.gets("NOTIFY", "presence")
+	p.deafen(p.servers[1], true)
+	c := p.servers[2].phone(carol)
+	res, _ := c.do("SUBSCRIBE", string(alice), call{}, "Event: presence", "Expires: 600", "Accept: application/pidf+xml")
+	sipagent.Status(t, res, 200)
+	res, _ = a.do("PUBLISH", string(alice), call{}, "Event: presence", "Expires: 600", "Content-Type: application/pidf+xml", "", pidfBusy)
+	sipagent.Status(t, res, 200)
+	res, _ = b.do("MESSAGE", string(carol), call{}, text, "", "not yet")
+	sipagent.Status(t, res, 480)
+	b.silent("NOTIFY")
+	p.deafen(p.servers[1], false)
+	b.gets("NOTIFY", "NOTE")
+	res, _ = b.do("MESSAGE", string(carol), call{}, text, "", "found")
+	sipagent.Status(t, res, 200)
+	c.gets("MESSAGE", "found")
+}
