@@ -237,6 +237,11 @@ func TestWhereNotificationsGo(t *testing.T) {
 	proxied.Dialog.Routes = []string{"<sip:p.example.test;lr>"}
 	elsewhere := *sub
 	elsewhere.Flow.Epoch = 6
+	behind := proxied
+	behind.Flow = groupstate.Flow{Server: "fe2"}
+	theirs := *sub
+	theirs.Flow = groupstate.Flow{Server: "fe2", Epoch: 3, Conn: first.ID(), Transport: "tcp"}
+	s.n.cfg.Peer = func(uc.ServerFQDN) (*siptrans.Conn, error) { return second, nil }
 	for _, c := range []struct {
 		name  string
 		sub   *groupstate.Subscription
@@ -250,6 +255,9 @@ func TestWhereNotificationsGo(t *testing.T) {
 		{"through a proxy", &proxied, []groupstate.Binding{binding(flow(second, 7), false)}, first},
 		{"subscribed with a former run", &elsewhere, nil, nil},
 		{"another endpoint", &elsewhere, []groupstate.Binding{{Endpoint: "e2", Flow: flow(second, 7)}}, nil},
+		{"gone to another server", sub, []groupstate.Binding{binding(theirs.Flow, false)}, nil},
+		{"at another server", &theirs, nil, nil},
+		{"passed on by another server", &behind, []groupstate.Binding{binding(theirs.Flow, false)}, second},
 	} {
 		s.bind(c.bound...)
 		if got := s.n.conn(alice, c.sub); got != c.want {
