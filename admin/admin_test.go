@@ -50,6 +50,8 @@ type deployment struct {
 	passwords map[string]string
 	certs     fakeCertificates
 	policies  *central.Policies
+	backEnd   bool   // there is one
+	principal string // of it
 }
 
 func (d *deployment) Users() cmdlet.Users               { return d }
@@ -228,6 +230,7 @@ func TestTranscript(t *testing.T) {
 	for _, path := range scripts {
 		t.Run(filepath.Base(path), func(t *testing.T) {
 			s := newSite(t)
+			s.dep.backEnd = filepath.Base(path) == "databases.script"
 			got := s.transcript(path)
 			golden := strings.TrimSuffix(path, ".script") + ".golden"
 			if *rewrite {

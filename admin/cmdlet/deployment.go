@@ -21,6 +21,8 @@ type Deployment interface {
 	Policies() Policies
 	AddressBook() AddressBook
 	DirectorySync() DirectorySync
+	// Databases are those of the Back End, nil where the pool has none.
+	Databases() Databases
 }
 
 // Policies are the policies and configurations of the deployment.
