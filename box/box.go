@@ -34,6 +34,8 @@ import (
 type Spec struct {
 	Dir       string         // everything of the box; is made
 	FrontEnds int            // 1 to 12
+	BackEnd   bool           // with a database server; needs Debian's postgresql-15
+	Mirror    bool           // and another that mirrors it
 	Domain    string         // "": example.test
 	Number    byte           // 0: the first that is free
 	Program   []string       // how a server is started, in front of its flags; nil: this program's "server"
@@ -52,11 +54,28 @@ const (
 type Box struct {
 	Plan Plan
 
-	spec    Spec
-	group   *life.Group
-	servers []*process // in the order of the plan
-	network *network
-	client  *http.Client
+	spec     Spec
+	group    *life.Group
+	servers  []*process // in the order of the plan
+	machines []machine  // these, and the database servers before them
+	network  *network
+	client   *http.Client
+}
+
+// machine is what can be started and stopped: a Front End or a database server.
+type machine interface {
+	called(name string) bool
+	start(context.Context) error // fault.Exists if it runs
+	stop(context.Context) error  // nothing if it does not run
+	kill(context.Context) error  // fault.Gone if it does not run, like pause and resume
+	pause() error
+	resume() error
+	report(context.Context) Report
+}
+
+// called reports whether the server goes by that name or FQDN.
+func (s Server) called(name string) bool {
+	return strings.EqualFold(name, s.Name) || strings.EqualFold(name, string(s.FQDN))
 }
 
 // Start makes the folder, the keys and the topology, starts the relays, the
@@ -81,14 +100,14 @@ func Start(ctx context.Context, spec Spec) (*Box, error) {
 		spec.Program = []string{self, "server"}
 	}
 	b := &Box{spec: spec, group: life.New(ctx, spec.Log)}
-	if err := b.build(); err != nil {
+	if err := b.build(ctx); err != nil {
 		b.Close(context.Background())
 		return nil, fault.Wrap(op, err)
 	}
 	return b, nil
 }
 
-func (b *Box) build() error {
+func (b *Box) build(ctx context.Context) error {
 	dir, err := filepath.Abs(b.spec.Dir)
 	if err != nil {
 		return err
@@ -99,6 +118,12 @@ func (b *Box) build() error {
 	}
 	b.Plan = newPlan(dir, b.spec.Domain, b.spec.FrontEnds, number)
 	names.serve(b.group, b.Plan.records())
+	if b.spec.BackEnd {
+		b.Plan.BackEnd = b.Plan.backEnd(b.spec.Mirror)
+		if err := b.backEnd(ctx); err != nil {
+			return err
+		}
+	}
 	if err := b.keys(); err != nil {
 		return err
 	}
@@ -111,8 +136,8 @@ func (b *Box) build() error {
 			return err
 		}
 		p := newProcess(b, s)
-		b.servers = append(b.servers, p)
-		if err := p.start(); err != nil {
+		b.servers, b.machines = append(b.servers, p), append(b.machines, p)
+		if err := p.start(ctx); err != nil {
 			return err
 		}
 	}
@@ -139,64 +164,80 @@ func (b *Box) keys() error {
 	return nil
 }
 
-// Close stops all servers in order, kills those that do not stop, and ends the
-// relays.
+// Close stops all servers in order, kills those that do not stop, the databases
+// after the others, and ends the relays.
 func (b *Box) Close(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, stopTime)
 	defer cancel()
-	ends := make(chan struct{}, len(b.servers))
-	for _, p := range b.servers {
-		if !b.group.Go("stop "+p.Name, func(context.Context) error {
+	databases := b.machines[:len(b.machines)-len(b.servers)]
+	b.closeAll(ctx, b.machines[len(databases):])
+	b.closeAll(ctx, databases)
+	return b.group.Stop(ctx)
+}
+
+// closeAll stops machines at the same time.
+func (b *Box) closeAll(ctx context.Context, list []machine) {
+	ends := make(chan struct{}, len(list))
+	for _, m := range list {
+		if !b.group.Go("stop", func(context.Context) error {
 			defer func() { ends <- struct{}{} }()
-			if p.stop(ctx) != nil {
-				p.kill()
+			if m.stop(ctx) != nil {
+				m.kill(context.WithoutCancel(ctx))
 			}
 			return nil
 		}) {
 			ends <- struct{}{}
 		}
 	}
-	for range b.servers {
+	for range list {
 		<-ends
 	}
-	return b.group.Stop(ctx)
 }
 
-// find is the process of a server by its short name or FQDN.
-func (b *Box) find(name string) (*process, error) {
+// find is a machine by its short name or FQDN.
+func (b *Box) find(name string) (machine, error) {
 	var all []string
-	for _, p := range b.servers {
-		if strings.EqualFold(name, p.Name) || strings.EqualFold(name, string(p.FQDN)) {
-			return p, nil
+	for _, m := range b.machines {
+		if m.called(name) {
+			return m, nil
 		}
-		all = append(all, p.Name)
+		switch m := m.(type) {
+		case *process:
+			all = append(all, m.Name)
+		case *database:
+			all = append(all, m.Name)
+		}
 	}
 	return nil, fault.Newf(fault.NotFound, "box.find", "there is no server %q; there are %s", name, strings.Join(all, ", "))
 }
 
 // Kill ends a server at once, as a power failure does (SIGKILL).
-func (b *Box) Kill(name string) error { return b.with(name, (*process).kill) }
+func (b *Box) Kill(ctx context.Context, name string) error {
+	return b.with(name, func(m machine) error { return m.kill(ctx) })
+}
 
 // Run starts a server that has ended.
-func (b *Box) Run(name string) error { return b.with(name, (*process).start) }
+func (b *Box) Run(ctx context.Context, name string) error {
+	return b.with(name, func(m machine) error { return m.start(ctx) })
+}
 
 // Pause stops a server's time (SIGSTOP): it keeps its connections and does nothing.
-func (b *Box) Pause(name string) error { return b.with(name, (*process).pause) }
+func (b *Box) Pause(name string) error { return b.with(name, machine.pause) }
 
 // Resume lets a paused server go on (SIGCONT).
-func (b *Box) Resume(name string) error { return b.with(name, (*process).resume) }
+func (b *Box) Resume(name string) error { return b.with(name, machine.resume) }
 
 // Stop stops a server in order (SIGTERM) and waits for its end.
 func (b *Box) Stop(ctx context.Context, name string) error {
-	return b.with(name, func(p *process) error { return p.stop(ctx) })
+	return b.with(name, func(m machine) error { return m.stop(ctx) })
 }
 
-func (b *Box) with(name string, do func(*process) error) error {
-	p, err := b.find(name)
+func (b *Box) with(name string, do func(machine) error) error {
+	m, err := b.find(name)
 	if err != nil {
 		return err
 	}
-	return do(p)
+	return do(m)
 }
 
 // Cut holds what goes from one server to the other, and not what comes back,
@@ -215,18 +256,20 @@ func (b *Box) Heal(from, to string) error { return b.valve(from, to, (*valve).op
 func (b *Box) HealAll() { b.network.healAll() }
 
 func (b *Box) valve(from, to string, turn func(*valve)) error {
-	x, err := b.find(from)
-	if err != nil {
-		return err
+	var ends [2]*process
+	for i, name := range []string{from, to} {
+		m, err := b.find(name)
+		if err != nil {
+			return err
+		}
+		if ends[i], _ = m.(*process); ends[i] == nil {
+			return fault.New(fault.Unsupported, "box.valve", "only lines between Front Ends can be cut and slowed; a database server can be paused").About(name)
+		}
 	}
-	y, err := b.find(to)
-	if err != nil {
-		return err
+	if ends[0] == ends[1] {
+		return fault.New(fault.Invalid, "box.valve", "a server has no line to itself; name two").About(from)
 	}
-	if x == y {
-		return fault.New(fault.Invalid, "box.valve", "a server has no line to itself; name two").About(x.Name)
-	}
-	turn(b.network.valve(x.FQDN, y.FQDN))
+	turn(b.network.valve(ends[0].FQDN, ends[1].FQDN))
 	return nil
 }
 

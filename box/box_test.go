@@ -93,10 +93,10 @@ func TestServersComeAndGo(t *testing.T) {
 			t.Errorf("%s: %v, want %s", c.line, err, c.kind)
 		}
 	}
-	if err := b.Kill("fe1"); err != nil {
+	if err := b.Kill(t.Context(), "fe1"); err != nil {
 		t.Fatal(err)
 	}
-	if err := b.Kill("fe1"); !fault.Is(err, fault.Gone) {
+	if err := b.Kill(t.Context(), "fe1"); !fault.Is(err, fault.Gone) {
 		t.Errorf("killed twice: %v", err)
 	}
 	if err := b.AwaitReady(t.Context()); !fault.Is(err, fault.Gone) || !strings.Contains(err.Error(), "signal: killed") {
@@ -165,6 +165,43 @@ func TestNumberAndFolder(t *testing.T) {
 	}
 	if _, err := Start(t.Context(), Spec{Dir: dir, FrontEnds: 1, Program: []string{"/nowhere"}}); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("a program that is not there: %v", err)
+	}
+}
+
+func TestBackEnd(t *testing.T) {
+	if _, err := os.Stat("/usr/lib/postgresql/15/bin/postgres"); err != nil {
+		t.Skip("without Debian's postgresql-15 there is no Back End")
+	}
+	dir, err := os.MkdirTemp("", "trivet-lab-") // which, unlike t.TempDir, the user postgres may enter
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	if err := os.Chmod(dir, 0o711); err != nil {
+		t.Fatal(err)
+	}
+	var pass [2][]byte
+	for i := range pass { // the second time goes on with the databases
+		b, err := Start(t.Context(), Spec{Dir: dir, FrontEnds: 1, BackEnd: true, Mirror: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		out := run(t, b, "await ready all\npause sql1\nawait paused sql1\nresume sql1\nkill sql2\nawait ended sql2\nstatus\nstart sql2\nawait ready sql2\nrestart sql1\nstatus")
+		if !strings.Contains(out, "sql2    ended") || !strings.Contains(out, b.Plan.BackEnd.Address(b.Plan.BackEnd.Servers[0])) {
+			t.Errorf("%s", out)
+		}
+		if err := b.Do(t.Context(), "cut fe1 sql1", &bytes.Buffer{}); !fault.Is(err, fault.Unsupported) {
+			t.Errorf("%v", err)
+		}
+		if err := b.Close(t.Context()); err != nil {
+			t.Error(err)
+		}
+		if pass[i], err = os.ReadFile(b.Plan.BackEnd.PassFile); err != nil {
+			t.Error(err)
+		}
+	}
+	if !bytes.Equal(pass[0], pass[1]) || bytes.Count(pass[0], []byte{'\n'}) != 2 {
+		t.Errorf("the passwords became others, or are not two")
 	}
 }
 

@@ -59,11 +59,11 @@ func (b *Box) doServer(ctx context.Context, verb, name string) error {
 	defer cancel()
 	switch verb {
 	case "kill":
-		return b.Kill(name)
+		return b.Kill(ctx, name)
 	case "stop":
 		return b.Stop(ctx, name)
 	case "start":
-		return b.Run(name)
+		return b.Run(ctx, name)
 	case "pause":
 		return b.Pause(name)
 	case "resume":
@@ -72,7 +72,7 @@ func (b *Box) doServer(ctx context.Context, verb, name string) error {
 		if err := b.Stop(ctx, name); err != nil {
 			return err
 		}
-		return b.Run(name)
+		return b.Run(ctx, name)
 	}
 	return noCommand(verb + " " + name)
 }
@@ -118,19 +118,15 @@ func (b *Box) doAwait(ctx context.Context, s State, name string) error {
 	}
 	ctx, cancel := context.WithTimeout(ctx, awaitTime)
 	defer cancel()
-	for _, p := range b.servers {
-		if name != "all" && !strings.EqualFold(name, p.Name) && !strings.EqualFold(name, string(p.FQDN)) {
-			continue
-		}
-		if err := b.Await(ctx, p.Name, s); err != nil || name != "all" {
+	if name != "all" {
+		return b.Await(ctx, name, s)
+	}
+	for _, m := range b.machines {
+		if err := b.Await(ctx, m.report(ctx).Name, s); err != nil {
 			return err
 		}
 	}
-	if name == "all" {
-		return nil
-	}
-	_, err := b.find(name)
-	return err
+	return nil
 }
 
 // Script carries out the lines of r, each printed with the time it took; lines

@@ -30,9 +30,10 @@ type Plan struct {
 	Number  byte
 	Pool    uc.PoolFQDN
 	Servers []Server
+	BackEnd *BackEnd // nil without
 }
 
-// Server is one Front End.
+// Server is one Front End, or a database server, which has no topology.
 type Server struct {
 	Index    int    // from 1
 	Name     string // fe1
@@ -82,6 +83,12 @@ func Document(p Plan, viewer Server) []byte {
 		fmt.Fprintf(&b, "      - fqdn: %s\n        address: %s\n", s.FQDN, s.Addr)
 		if s.FQDN != viewer.FQDN {
 			fmt.Fprintf(&b, "        peer-address: %s\n        sip-address: %s\n", p.relay(viewer, s, relayPeer), p.relay(viewer, s, relaySIP))
+		}
+	}
+	if be := p.BackEnd; be != nil {
+		fmt.Fprintf(&b, "    back-end:\n      user: %s\n      password-file: %s\n      ca: %s\n", be.User, be.PassFile, be.CA)
+		for i, s := range be.Servers {
+			fmt.Fprintf(&b, "      %s: {fqdn: %s, address: %q}\n", []string{"primary", "mirror"}[i], s.FQDN, be.Address(s))
 		}
 	}
 	return b.Bytes()

@@ -46,7 +46,7 @@ func (p *process) running() bool {
 }
 
 // start begins the process, which the kernel kills should this one die.
-func (p *process) start() error {
+func (p *process) start(context.Context) error {
 	const op = "box.start"
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -128,11 +128,11 @@ func (p *process) signal(s syscall.Signal, paused bool) error {
 func (p *process) pause() error  { return p.signal(syscall.SIGSTOP, true) }
 func (p *process) resume() error { return p.signal(syscall.SIGCONT, false) }
 
-func (p *process) kill() error {
+func (p *process) kill(ctx context.Context) error {
 	if err := p.signal(syscall.SIGKILL, false); err != nil {
 		return err
 	}
-	return p.wait(context.Background())
+	return p.wait(ctx)
 }
 
 // stop asks the process to end; one that has ended is fine.

@@ -30,23 +30,24 @@ const (
 // Report is one line of the table.
 type Report struct {
 	Server
-	State  State
-	Reason string // why it is not ready
-	PID    int
+	State   State
+	Reason  string // why it is not ready
+	PID     int    // of a Front End
+	Listens string
 }
 
 // Report asks a server how it is.
 func (b *Box) Report(ctx context.Context, name string) (Report, error) {
-	p, err := b.find(name)
+	m, err := b.find(name)
 	if err != nil {
 		return Report{}, err
 	}
-	return b.report(ctx, p), nil
+	return m.report(ctx), nil
 }
 
-func (b *Box) report(ctx context.Context, p *process) Report {
+func (p *process) report(ctx context.Context) Report {
 	p.mu.Lock()
-	r := Report{Server: p.Server, State: Silent, Reason: p.said}
+	r := Report{Server: p.Server, State: Silent, Reason: p.said, Listens: fmt.Sprintf("%s:%s, %s", p.Addr, portSIP, portHTTPS)}
 	switch {
 	case !p.running():
 		r.State, r.Reason = Ended, p.exit
@@ -59,7 +60,7 @@ func (b *Box) report(ctx context.Context, p *process) Report {
 	if r.State != Silent {
 		return r
 	}
-	if status, reason, err := b.probe(ctx, p.Server); err == nil {
+	if status, reason, err := p.box.probe(ctx, p.Server); err == nil {
 		if r.State = Starting; status == http.StatusOK {
 			r.State, r.Reason = Ready, ""
 		} else if reason != "" {
@@ -100,32 +101,32 @@ func (b *Box) probe(ctx context.Context, s Server) (status int, reason string, e
 // Await waits until a server is in one of the states. If ctx ends before, the
 // error says what the server is instead and why.
 func (b *Box) Await(ctx context.Context, name string, states ...State) error {
-	p, err := b.find(name)
+	m, err := b.find(name)
 	if err != nil {
 		return err
 	}
 	t := time.NewTicker(probeEvery)
 	defer t.Stop()
 	for {
-		r := b.report(ctx, p)
+		r := m.report(ctx)
 		if slices.Contains(states, r.State) {
 			return nil
 		}
 		if r.State == Ended && slices.Contains(states, Ready) {
-			return fault.Newf(fault.Gone, "box.Await", "the server has ended (%s); see %s", r.Reason, p.Log).About(p.Name)
+			return fault.Newf(fault.Gone, "box.Await", "the server has ended (%s); see %s", r.Reason, r.Log).About(r.Name)
 		}
 		select {
 		case <-t.C:
 		case <-ctx.Done():
-			return fault.Newf(fault.Timeout, "box.Await", "the server is %s (%s) and does not become %v; see %s", r.State, r.Reason, states, p.Log).About(p.Name).Because(ctx.Err())
+			return fault.Newf(fault.Timeout, "box.Await", "the server is %s (%s) and does not become %v; see %s", r.State, r.Reason, states, r.Log).About(r.Name).Because(ctx.Err())
 		}
 	}
 }
 
 // AwaitReady waits until every server is ready.
 func (b *Box) AwaitReady(ctx context.Context) error {
-	for _, p := range b.servers {
-		if err := b.Await(ctx, p.Name, Ready); err != nil {
+	for _, m := range b.machines {
+		if err := b.Await(ctx, m.report(ctx).Name, Ready); err != nil {
 			return err
 		}
 	}
@@ -135,14 +136,14 @@ func (b *Box) AwaitReady(ctx context.Context) error {
 // Table writes the state of all servers.
 func (b *Box) Table(ctx context.Context, w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 8, 2, ' ', 0)
-	fmt.Fprintln(t, "SERVER\tSTATE\tPID\tSIP/TLS\tHTTPS\tREASON")
-	for _, p := range b.servers {
-		r := b.report(ctx, p)
+	fmt.Fprintln(t, "SERVER\tSTATE\tPID\tLISTENS\tREASON")
+	for _, m := range b.machines {
+		r := m.report(ctx)
 		pid := "-"
 		if r.PID != 0 {
 			pid = fmt.Sprint(r.PID)
 		}
-		fmt.Fprintf(t, "%s\t%s\t%s\t%s:%s\t%s:%s\t%s\n", r.Name, r.State, pid, r.Addr, portSIP, r.Addr, portHTTPS, r.Reason)
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", r.Name, r.State, pid, r.Listens, r.Reason)
 	}
 	if err := t.Flush(); err != nil {
 		return err

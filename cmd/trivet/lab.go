@@ -75,6 +75,8 @@ type labFlags struct {
 
 func (f *labFlags) add(cmd *cobra.Command) {
 	cmd.Flags().IntVar(&f.spec.FrontEnds, "front-ends", 3, "Front Ends of the pool, 1 to 12")
+	cmd.Flags().BoolVar(&f.spec.BackEnd, "back-end", false, "with a database server sql1; needs the package postgresql-15")
+	cmd.Flags().BoolVar(&f.spec.Mirror, "mirror", false, "with a mirror sql2 of the database server; with --back-end")
 	cmd.Flags().StringVar(&f.spec.Domain, "domain", "example.test", "SIP domain")
 	cmd.Flags().Uint8Var(&f.spec.Number, "number", 0, "third byte of the loopback addresses; 0 for one that is free")
 	cmd.Flags().IntVar(&f.users, "users", 4, "users to make, 0 for none")
@@ -124,6 +126,9 @@ func (p program) withLab(ctx context.Context, dir string, f labFlags, do func(co
 	defer cancel()
 	if err := box.Tell(ctx, dir, "status", io.Discard); err == nil {
 		return fault.New(fault.Exists, "trivet lab", "a lab runs in this folder; end it with trivet lab down, or name another with --dir").About(dir)
+	}
+	if f.spec.Mirror && !f.spec.BackEnd {
+		return fault.New(fault.Invalid, "trivet lab", "--mirror needs --back-end, whose mirror it is")
 	}
 	f.spec.Dir, f.spec.Log = dir, log.New(p.err, log.Options{})
 	b, err := box.Start(context.WithoutCancel(ctx), f.spec)
