@@ -315,7 +315,7 @@ func (endless) Read(b []byte) (int, error) { return min(len(b), 1000), nil }
 func TestStrangersAreRefused(t *testing.T) {
 	t.Parallel()
 	var called atomic.Bool
-	p := start(t, 2, nil, func(n *Net) { n.Handle(1, func(uc.ServerFQDN, []byte) { called.Store(true) }) })
+	p := start(t, 3, nil, func(n *Net) { n.Handle(1, func(uc.ServerFQDN, []byte) { called.Store(true) }) })
 	addr := p.servers()[name(0)]
 	keys, foreign := t.TempDir(), t.TempDir()
 	copyKeys(t, p, keys)
@@ -333,7 +333,7 @@ func TestStrangersAreRefused(t *testing.T) {
 	}{
 		{"another authority", protocol, authority(t, foreign, name(1)), open(name(1), name(0))},
 		{"a server that is not of the pool", protocol, authority(t, keys, "fe9.example.test"), open("fe9.example.test", name(0))},
-		{"a server that gives another's name", protocol, p.keys[name(1)], open("fe9.example.test", name(0))},
+		{"a server that gives another's name", protocol, p.keys[name(1)], open(name(2), name(0))},
 		{"this server itself", protocol, p.keys[name(0)], open(name(0), name(0))},
 		{"a server that means another", protocol, p.keys[name(1)], open(name(1), "fe9.example.test")},
 		{"another protocol", "h2", p.keys[name(1)], open(name(1), name(0))},
