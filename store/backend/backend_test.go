@@ -34,7 +34,7 @@ func open(t *testing.T, primary *pgserver.Server, mirror *pgserver.Server) *Stor
 
 func install(t *testing.T, s *Store) {
 	t.Helper()
-	if _, err := s.Install(t.Context(), postgres.Password); err != nil {
+	if _, err := s.Install(t.Context(), ""); err != nil {
 		t.Fatal(err)
 	}
 }

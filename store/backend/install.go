@@ -20,17 +20,25 @@ const (
 	duplicateDatabase = "42P04"
 )
 
-// Install makes the role of the Front Ends with the password, and the databases with
+// Install makes the role of the Front Ends with the password, "" for that of the
+// password file, and the databases with
 // their tables, on the principal; what is there already stays, and gets the rights that
 // this release needs. It says what it did.
 func (s *Store) Install(ctx context.Context, password string) (done []string, err error) {
 	const op = "backend.Install"
-	if password == "" {
-		return nil, fault.New(fault.Invalid, op, "the password of the Front Ends must not be empty; put it into the password file")
-	}
 	at := Side(s.follow.Load())
 	if at == Either {
 		at = Primary
+	}
+	if password == "" {
+		conf, err := s.cfg.connection(Shared, s.cfg.User, at)
+		if err != nil {
+			return nil, err
+		}
+		password = conf.Password
+	}
+	if password == "" {
+		return nil, fault.Newf(fault.Invalid, op, "the password file has no password of %s; add a line for it", s.cfg.User)
 	}
 	role := pgx.Identifier{s.cfg.User}.Sanitize()
 	err = s.direct(ctx, op, at, Administrator, "postgres", func(ctx context.Context, c *pgx.Conn) error {
