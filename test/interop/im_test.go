@@ -153,12 +153,17 @@ func TestClientsWithTheSameIdentifiers(t *testing.T) {
 	for i, c := range clients {
 		c.AwaitStatus(t, people[(i+1)%len(people)], pidgin.Available)
 	}
-	// One after the other: a client that is called with the Call-ID and tags of its
-	// own unanswered INVITE loses that INVITE, whatever the server does.
-	for i, c := range clients {
-		next := (i + 1) % len(people)
-		c.Send(t, people[next], fmt.Sprintf("from %d", i))
-		clients[next].Received(t, people[i], fmt.Sprintf("from %d", i))
+	// Two call, two are called: pidgin-sipe finds its conversations by Call-ID alone,
+	// so that one which calls under the Call-ID of a call it has taken loses its own
+	// ("session outgoing dialog is NULL" in its log), whatever the server does.
+	callers := []int{0, 2}
+	for _, i := range callers {
+		clients[i].Send(t, people[i+1], fmt.Sprintf("from %d", i))
+	}
+	for _, i := range callers {
+		clients[i+1].Received(t, people[i], fmt.Sprintf("from %d", i))
+		clients[i+1].Send(t, people[i], fmt.Sprintf("back to %d", i))
+		clients[i].Received(t, people[i+1], fmt.Sprintf("back to %d", i))
 	}
 	for i, c := range clients {
 		c.Refute(t, "failure", pidgin.Is("im-failed"))
