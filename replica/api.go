@@ -43,7 +43,10 @@ type Status struct {
 	SnapshotIndex uint64            // index of the newest snapshot here
 	FirstIndex    uint64            // of the log kept here
 	LastIndex     uint64            // of the log on this server's disk
-	Voters        []uint64          // sorted
+	LastTerm      uint64            // of that entry
+	Generation    uint64            // how often the group was recovered
+	Superseded    bool              // the others have recovered the group without this copy: Stop and forget it
+	Members                         // as of what is applied here, sorted
 	Feeds         map[string]uint64 // position of each feed
 }
 
@@ -54,8 +57,9 @@ type FeedFunc = func(ctx context.Context, index uint64, events []any) error
 
 // Envelope is one raft message of one group on its way to another server.
 type Envelope struct {
-	Group uc.GroupID
-	Data  []byte // raftpb.Message; belongs to the receiver of the envelope
+	Group      uc.GroupID
+	Generation uint64 // of the sender's copy
+	Data       []byte // raftpb.Message; belongs to the receiver of the envelope
 }
 
 // Transport carries messages to other servers. Send is called from several

@@ -6,6 +6,8 @@ import (
 	"github.com/cockroachdb/pebble/v2"
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
+
+	"trivet/uc"
 )
 
 // appendJob is one thing to write for a group. At most one of msg, compact and
@@ -16,6 +18,8 @@ type appendJob struct {
 	compact    *compaction
 	positions  []position  // nil: those of the group that changed
 	checkpoint *checkpoint // of all groups, after whatever is written with it
+	forget     uc.GroupID  // a group of which nothing is to stay
+	generation uint64      // to be noted, 0 for nothing
 	sync       bool
 	done       chan struct{} // closed once it is written; may be nil
 }
@@ -97,6 +101,10 @@ func (a *appender) put(b *pebble.Batch, j *appendJob) error {
 	switch {
 	case j.checkpoint != nil:
 		return nil
+	case j.forget != 0:
+		return a.h.store.forget(b, j.forget)
+	case j.generation != 0:
+		return b.Set(key(keyGeneration, g.id), numbers(j.generation), nil)
 	case j.compact != nil:
 		return g.writeCompaction(b, *j.compact)
 	case j.msg == nil:

@@ -14,6 +14,7 @@ type applyJob struct {
 	reads   readBatch
 	index   uint64        // of reads, or of the snapshot
 	restore chan struct{} // closed when the snapshot is restored
+	end     bool          // nothing comes after it
 }
 
 // applyState is the replicated state beside the machine's, and what surrounds it;
@@ -25,10 +26,13 @@ type applyState struct {
 	snapped  uint64        // index of the last snapshot taken or tried
 	bytes    uint64        // of commands applied since
 	busy     chan struct{} // closed when the snapshot under way is done; nil if none was taken
+	over     bool          // the group was stopped
 }
 
 // run is the group's goroutine.
 func (g *Group) run(ctx context.Context) error {
+	defer close(g.ended)
+	defer g.waitSnapshot(ctx)
 	var spare []applyJob
 	for {
 		select {
@@ -42,11 +46,23 @@ func (g *Group) run(ctx context.Context) error {
 			if err := g.do(&jobs[i]); err != nil {
 				return err
 			}
-			if ctx.Err() != nil {
+			if ctx.Err() != nil || g.work.over {
 				return nil
 			}
 		}
 		g.snapshotIfDue()
+	}
+}
+
+// waitSnapshot lets the snapshot under way end, so that nothing is written for a
+// group that was stopped.
+func (g *Group) waitSnapshot(ctx context.Context) {
+	if g.work.busy == nil || !g.work.over {
+		return
+	}
+	select {
+	case <-g.work.busy:
+	case <-ctx.Done():
 	}
 }
 
@@ -61,6 +77,9 @@ func (g *Group) do(j *applyJob) error {
 		for _, m := range j.msg.GetResponses() {
 			g.h.loop.in.push(input{group: g, msg: m})
 		}
+	case j.end:
+		g.work.over = true
+		return nil
 	case j.restore != nil:
 		if err := g.restoreNow(j.index); err != nil {
 			return err
@@ -76,11 +95,13 @@ func (g *Group) do(j *applyJob) error {
 // apply carries out one entry of the log.
 func (g *Group) apply(e *raftpb.Entry) error {
 	index := e.GetIndex()
-	if e.GetType() != raftpb.EntryNormal {
-		return fmt.Errorf("an entry of type %s is not known here", e.GetType())
-	}
 	var events []any
-	if b := e.GetData(); len(b) > 0 {
+	switch b := e.GetData(); {
+	case e.GetType() != raftpb.EntryNormal:
+		if err := g.applyChange(e); err != nil {
+			return err
+		}
+	case len(b) > 0:
 		var err error
 		switch b[0] {
 		case kindCommand:
@@ -125,8 +146,8 @@ func (g *Group) command(index uint64, b []byte) ([]any, error) {
 		result, events = g.machine.Apply(index, c.body)
 		g.work.sessions.keep(index, c, result)
 		if obs := g.observers.Load(); obs != nil && len(events) > 0 && index > g.replayEnd {
-			for _, f := range *obs {
-				f(index, events)
+			for _, o := range *obs {
+				o.f(index, events)
 			}
 		}
 	}

@@ -52,7 +52,7 @@ func BenchmarkPropose(b *testing.B) {
 	h := open(b, Config{Dir: filepath.Join(dir, "data")})
 	var groups []*Group
 	for id := range uc.GroupID(8) {
-		g, err := h.Start(soon(b), id+1, &counter{})
+		g, err := h.Start(soon(b), id+1, &counter{}, Alone(1))
 		if err != nil {
 			b.Fatal(err)
 		}

@@ -2,6 +2,7 @@ package replica
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -71,14 +72,14 @@ func newTrio(t *testing.T) *trio {
 
 func (c *trio) start(n uint64) {
 	cfg := small(c.fs[n])
-	cfg.NodeID, cfg.Voters, cfg.Transport = n, []uint64{1, 2, 3}, end{c.w, n}
-	cfg.Servers = map[uint64]uc.ServerFQDN{1: "fe1", 2: "fe2", 3: "fe3"}
+	cfg.NodeID, cfg.Transport = n, end{c.w, n}
+	cfg.Servers = func(n uint64) uc.ServerFQDN { return uc.ServerFQDN(fmt.Sprintf("fe%d", n)) }
 	c.cfg(&cfg)
 	h := open(c.t, cfg)
 	c.host[n], c.feed[n] = h, &taker{}
 	for id := 1; id <= trioGroups; id++ {
 		var g *Group
-		g, c.m[n][id] = start(c.t, h, uc.GroupID(id))
+		g, c.m[n][id] = join(c.t, h, uc.GroupID(id), Members{Voters: []uint64{1, 2, 3}})
 		if id == 1 {
 			attach(c.t, g, "feed", c.feed[n])
 		}
@@ -199,21 +200,23 @@ func TestThreeServers(t *testing.T) {
 	if err := og.Ready(soon(t)); err != nil {
 		t.Fatal(err)
 	}
-	var e *fault.Error
-	_, err := og.Propose(soon(t), []byte("x"))
-	if ok := fault.Is(err, fault.NotPrimary); !ok {
-		t.Errorf("another server gives %v", err)
-	} else if e = err.(*fault.Error); e.Server != fmt.Sprintf("fe%d", p) {
-		t.Errorf("the primary's name is %q", e.Server)
+	propose(t, og, "elsewhere")
+	if got := lines(t, g, c.m[p][1]); !slices.Contains(got, "elsewhere") {
+		t.Error("what another server proposed is not there")
 	}
-	if err := og.Read(soon(t), func() {}); !fault.Is(err, fault.NotPrimary) {
-		t.Errorf("a read on another server gives %v", err)
+	propose(t, g, "here")
+	if got := lines(t, og, c.m[other][1]); got[len(got)-1] != "here" {
+		t.Errorf("a read on another server ends with %q, before what was acknowledged", got[len(got)-1])
+	}
+	var e *fault.Error
+	if err := og.Change(soon(t), Alone(other)); !errors.As(err, &e) || e.Kind != fault.NotPrimary || e.Server != fmt.Sprintf("fe%d", p) {
+		t.Errorf("a change of membership on another server gives %v", err)
 	}
 
 	g.Handover(other)
 	await(t, "the handover", func() bool { return og.Status().Primary })
 	propose(t, og, "b")
-	if got := lines(t, og, c.m[other][1]); len(got) != 21 {
+	if got := lines(t, og, c.m[other][1]); len(got) != 23 {
 		t.Errorf("the new primary has %d lines", len(got))
 	}
 
@@ -234,7 +237,7 @@ func TestThreeServers(t *testing.T) {
 	c.stop(next)
 	c.stop(next%3 + 1)
 	left := c.host[(next+1)%3+1].Group(1)
-	if _, err := left.Propose(soon(t), []byte("x")); !fault.Is(err, fault.NoQuorum) && !fault.Is(err, fault.NotPrimary) {
+	if _, err := left.Propose(soon(t), []byte("x")); !fault.Is(err, fault.NoQuorum) {
 		t.Errorf("without a quorum a proposal gives %v", err)
 	}
 }
@@ -301,15 +304,15 @@ func TestForeignMessagesAreRefused(t *testing.T) {
 	c := newTrio(t)
 	c.start(1)
 	for name, env := range map[string]Envelope{
-		"garbage":      {1, []byte{0xff, 0xff}},
-		"another name": {1, []byte("\x08\x03\x10\x01\x18\x03")}, // MsgApp to 1 from 3
-		"local":        {1, []byte("\x08\x00\x10\x01\x18\x02")}, // MsgHup
+		"garbage":      {1, 0, []byte{0xff, 0xff}},
+		"another name": {1, 0, []byte("\x08\x03\x10\x01\x18\x03")}, // MsgApp to 1 from 3
+		"local":        {1, 0, []byte("\x08\x00\x10\x01\x18\x02")}, // MsgHup
 	} {
 		if err := c.host[1].Step(2, []Envelope{env}); !fault.Is(err, fault.Invalid) {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
-	if err := c.host[1].Step(2, []Envelope{{99, nil}}); err != nil {
+	if err := c.host[1].Step(2, []Envelope{{99, 0, nil}}); err != nil {
 		t.Errorf("a group that is not here: %v", err)
 	}
 }

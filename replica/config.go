@@ -4,11 +4,9 @@ import (
 	"crypto/rand"
 	"encoding/binary"
 	"log/slog"
-	"slices"
 	"time"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
-	"go.etcd.io/raft/v3"
 
 	"trivet/fault"
 	"trivet/kit/clock"
@@ -24,12 +22,9 @@ type Config struct {
 	Clock  clock.Clock
 	FS     vfs.FS // the file system below Dir; the machine's own by default
 
-	// Voters are the servers that hold the groups when a group is started for the
-	// first time; afterwards its stored membership counts. This server alone by
-	// default.
-	Voters    []uint64
-	Servers   map[uint64]uc.ServerFQDN // names of the voters, for fault.NotPrimary
-	Transport Transport                // required with more than one voter
+	Servers   func(node uint64) uc.ServerFQDN // names of the servers, for fault.NotPrimary; nil: they have none
+	Transport Transport                       // nil: groups are held by this server alone
+	Witness   uint64                          // number of a voter without data, 0 for none
 
 	TickInterval  time.Duration // unit of raft time, 100 ms by default
 	ElectionTicks int           // ticks without a leader before an election, 10 by default
@@ -81,21 +76,14 @@ func (c Config) withDefaults() (Config, error) {
 	or(&c.ReserveBytes, 32<<20)
 	or(&c.MinFreeBytes, 64<<20)
 	or(&c.SpaceInterval, time.Second)
-	if len(c.Voters) == 0 {
-		c.Voters = []uint64{c.NodeID}
+	if c.Servers == nil {
+		c.Servers = func(uint64) uc.ServerFQDN { return "" }
 	}
-	c.Voters = slices.Clone(c.Voters)
-	slices.Sort(c.Voters)
-
 	switch {
 	case c.Dir == "":
 		return c, fault.New(fault.Invalid, op, "Dir is empty; name the data folder")
 	case c.ElectionTicks < 2:
 		return c, fault.New(fault.Invalid, op, "ElectionTicks must be 2 or more")
-	case slices.Contains(c.Voters, raft.None) || len(slices.Compact(slices.Clone(c.Voters))) != len(c.Voters):
-		return c, fault.New(fault.Invalid, op, "Voters must be different numbers above 0")
-	case len(c.Voters) > 1 && c.Transport == nil:
-		return c, fault.New(fault.Invalid, op, "several Voters need a Transport")
 	case c.MaxPending > window:
 		return c, fault.Newf(fault.Invalid, op, "MaxPending may be %d at most", window)
 	}

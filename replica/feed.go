@@ -242,6 +242,17 @@ func (l *feedLog) claim(name string) (f *feed, fresh, ok bool) {
 	return f, !known, true
 }
 
+// end lets all feeds run no more; their positions stay.
+func (l *feedLog) end() {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for name, f := range l.feeds {
+		delete(l.feeds, name)
+		close(f.gone)
+	}
+	l.items, l.bytes = nil, 0
+}
+
 func (l *feedLog) forget(name string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -25,18 +26,21 @@ type Group struct {
 	base      uint64 // index of the snapshot it was started from
 
 	// What is seen from outside; written by the loop and the group's goroutine.
-	leader  atomic.Uint64
-	term    atomic.Uint64
-	primary atomic.Bool
-	applied atomic.Uint64
-	changed *change // leadership, or the end of the replay
+	leader     atomic.Uint64
+	term       atomic.Uint64
+	primary    atomic.Bool
+	applied    atomic.Uint64
+	generation atomic.Uint64 // of this copy
+	superseded atomic.Bool   // the others have given this copy up
+	changed    *change       // leadership, or the end of the replay
 
 	loop  loopState  // the loop goroutine's
 	work  applyState // the group's goroutine's
 	queue *queue[applyJob]
+	ended chan struct{} // closed when the goroutine has ended
 
-	observers atomic.Pointer[[]func(index uint64, events []any)]
-	observeMu sync.Mutex  // serialises Observe
+	observers atomic.Pointer[[]*observer]
+	observeMu sync.Mutex  // serialises changes of observers
 	saving    atomic.Bool // a job to save positions is queued
 
 	mu   sync.Mutex // guards the fields below
@@ -46,12 +50,12 @@ type Group struct {
 }
 
 // loadGroup reads a group from disk and restores its machine.
-func loadGroup(h *Host, id uc.GroupID, m Machine) (*Group, error) {
+func loadGroup(h *Host, id uc.GroupID, m Machine, first Members) (*Group, error) {
 	snaps, err := openSnapDir(h.cfg.FS, h.snaps, id)
 	if err != nil {
 		return nil, err
 	}
-	log, err := loadLog(h.store, id, h.cfg.CacheBytes, h.cfg.Voters)
+	log, err := loadLog(h.store, id, h.cfg.CacheBytes, first.conf())
 	if err != nil {
 		return nil, damaged(id, h.store.dir, err)
 	}
@@ -61,7 +65,7 @@ func loadGroup(h *Host, id uc.GroupID, m Machine) (*Group, error) {
 	}
 	g := &Group{
 		h: h, id: id, machine: m, log: log, snaps: snaps,
-		changed: newChange(), queue: newQueue[applyJob](), pend: map[ID]*proposal{}, low: 1,
+		changed: newChange(), queue: newQueue[applyJob](), ended: make(chan struct{}), pend: map[ID]*proposal{}, low: 1,
 	}
 	g.loop.batches = map[uint64]readBatch{}
 	g.work.sessions = newSessions()
@@ -69,10 +73,20 @@ func loadGroup(h *Host, id uc.GroupID, m Machine) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
+	generation, err := h.store.generation(id)
+	if err != nil {
+		return nil, damaged(id, h.store.dir, err)
+	}
+	g.generation.Store(generation)
 	g.feeds = newFeedLog(h.cfg.FeedBacklog, h.cfg.FeedBacklogBytes, g.base, positions)
-	if head != nil {
-		g.work.sessions = head.sessions
-		g.work.term = head.term
+	if head != nil { // what is replayed may change the membership again
+		g.work.sessions, g.work.term = head.sessions, head.term
+		log.conf = head.conf
+	}
+	if log.fresh {
+		if err := h.store.db.Set(key(keyConf, id), numbers(confNumbers(log.conf)...), h.sync()); err != nil {
+			return nil, err
+		}
 	}
 	g.applied.Store(g.base)
 	g.work.snapped = max(g.base, log.snap.GetIndex())
@@ -80,7 +94,7 @@ func loadGroup(h *Host, id uc.GroupID, m Machine) (*Group, error) {
 		return nil, err
 	}
 	g.replayEnd = log.last
-	if len(log.conf.GetVoters()) > 1 { // what lies behind the commit may yet be replaced
+	if !alone(log.conf, h.cfg.NodeID) { // what lies behind the commit may yet be replaced
 		g.replayEnd = log.hard.GetCommit()
 	}
 	g.loop.node, err = raft.NewRawNode(g.raftConfig())
@@ -126,7 +140,6 @@ func (g *Group) raftConfig() *raft.Config {
 		MaxInflightBytes:          4 << 20,
 		CheckQuorum:               true,
 		PreVote:                   true,
-		DisableProposalForwarding: true,
 		StepDownOnRemoval:         true,
 		Logger:                    raftLog{c.Log.With("group", g.id)},
 	}
@@ -138,10 +151,12 @@ func (g *Group) ID() uc.GroupID { return g.id }
 // Status returns the group as seen from here.
 func (g *Group) Status() Status {
 	first, last, snap := g.log.bounds()
+	lastTerm, _ := g.log.Term(last)
 	return Status{
+		LastTerm: lastTerm, Generation: g.generation.Load(), Superseded: g.superseded.Load(),
 		Group: g.id, Primary: g.primary.Load(), Leader: g.leader.Load(), Term: g.term.Load(),
 		Applied: g.applied.Load(), SnapshotIndex: snap, FirstIndex: first, LastIndex: last,
-		Voters: g.log.voters(), Feeds: g.feeds.status(),
+		Members: membersOf(g.log.membership()), Feeds: g.feeds.status(),
 	}
 }
 
@@ -176,20 +191,35 @@ func (g *Group) Handover(to uint64) {
 
 // Observe adds a function that sees the events of every entry applied from now
 // on, after Apply and before Propose returns; not those replayed at the start. It
-// runs on the group's goroutine and must not wait.
-func (g *Group) Observe(f func(index uint64, events []any)) {
+// runs on the group's goroutine and must not wait. The function returned ends it.
+func (g *Group) Observe(f func(index uint64, events []any)) (end func()) {
+	me := &observer{f}
+	g.observe(func(all []*observer) []*observer { return append(all, me) })
+	return func() {
+		g.observe(func(all []*observer) []*observer {
+			return slices.DeleteFunc(all, func(o *observer) bool { return o == me })
+		})
+	}
+}
+
+type observer struct {
+	f func(index uint64, events []any)
+}
+
+// observe changes a copy of the list: the group's goroutine reads it without a lock.
+func (g *Group) observe(change func([]*observer) []*observer) {
 	g.observeMu.Lock()
 	defer g.observeMu.Unlock()
-	var all []func(uint64, []any)
+	var all []*observer
 	if old := g.observers.Load(); old != nil {
-		all = append(all, *old...)
+		all = slices.Clone(*old)
 	}
-	all = append(all, f)
+	all = change(all)
 	g.observers.Store(&all)
 }
 
 func (g *Group) notPrimary(op string, leader uint64) error {
 	e := fault.Newf(fault.NotPrimary, op, "group %d is served by server %d", g.id, leader)
-	e.Server = string(g.h.cfg.Servers[leader])
+	e.Server = string(g.h.cfg.Servers(leader))
 	return e
 }

@@ -11,6 +11,7 @@ import (
 
 	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.etcd.io/raft/v3"
 
 	"trivet/fault"
 	"trivet/kit/life"
@@ -124,8 +125,10 @@ func (h *Host) sync() *pebble.WriteOptions {
 // Start begins to take part in a group with the state of m, which must be empty:
 // the newest usable snapshot is restored before Start returns, the rest of the
 // log is applied afterwards (see Group.Ready). A group of one voter elects itself
-// at once.
-func (h *Host) Start(ctx context.Context, id uc.GroupID, m Machine) (*Group, error) {
+// at once. first is the membership of a group that begins; it counts when the
+// group is started here for the first time, afterwards the stored one does. With
+// the zero Members this server joins a group: it waits for what the primary sends.
+func (h *Host) Start(ctx context.Context, id uc.GroupID, m Machine, first Members) (*Group, error) {
 	const op = "replica.Start"
 	if id == 0 {
 		return nil, fault.New(fault.Invalid, op, "groups are numbered from 1")
@@ -133,12 +136,16 @@ func (h *Host) Start(ctx context.Context, id uc.GroupID, m Machine) (*Group, err
 	if err := h.usable(op); err != nil {
 		return nil, err
 	}
+	named := append(slices.Clone(first.Voters), first.Observers...)
+	if slices.Contains(named, raft.None) || h.cfg.Transport == nil && !first.Equal(Alone(h.cfg.NodeID)) {
+		return nil, fault.New(fault.Invalid, op, "members are numbered from 1, and several of them need a Transport")
+	}
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	if h.groups[id] != nil {
 		return nil, fault.Newf(fault.Exists, op, "group %d is started already", id)
 	}
-	g, err := loadGroup(h, id, m)
+	g, err := loadGroup(h, id, m, first)
 	if err != nil {
 		return nil, fault.Wrap(op, err)
 	}

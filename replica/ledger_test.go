@@ -120,8 +120,14 @@ func closeHost(t testing.TB, h *Host) {
 
 func start(t testing.TB, h *Host, id uc.GroupID) (*Group, *ledger) {
 	t.Helper()
+	return join(t, h, id, Alone(1))
+}
+
+// join starts a group that several servers hold.
+func join(t testing.TB, h *Host, id uc.GroupID, first Members) (*Group, *ledger) {
+	t.Helper()
 	m := &ledger{}
-	g, err := h.Start(soon(t), id, m)
+	g, err := h.Start(soon(t), id, m, first)
 	if err != nil {
 		t.Fatalf("Start: %v", err)
 	}

@@ -30,7 +30,8 @@ type groupLog struct {
 	tail      []*raftpb.Entry // newest entries, ending with last
 	tailBytes uint64
 	hard      *raftpb.HardState
-	conf      *raftpb.ConfState
+	conf      *raftpb.ConfState        // as of what is applied
+	fresh     bool                     // the membership is not in the store yet
 	snap      *raftpb.SnapshotMetadata // newest snapshot, nil if none
 }
 
@@ -44,7 +45,7 @@ func entrySize(e *raftpb.Entry) uint64 { return uint64(len(e.GetData())) + entry
 
 // loadLog reads what the store has of the group and checks that nothing is
 // missing between its first and its last entry.
-func loadLog(s *store, g uc.GroupID, limit uint64, voters []uint64) (*groupLog, error) {
+func loadLog(s *store, g uc.GroupID, limit uint64, first *raftpb.ConfState) (*groupLog, error) {
 	l := &groupLog{s: s, group: g, limit: limit}
 	start, err := s.values(key(keyStart, g))
 	if err != nil {
@@ -63,10 +64,12 @@ func loadLog(s *store, g uc.GroupID, limit uint64, voters []uint64) (*groupLog, 
 	if err != nil {
 		return nil, err
 	}
-	if len(conf) == 0 {
-		conf = voters
+	if l.conf, err = confOf(conf); err != nil {
+		return nil, err
 	}
-	l.conf = &raftpb.ConfState{Voters: conf}
+	if l.fresh = len(conf) == 0; l.fresh {
+		l.conf = first
+	}
 	return l, s.scan(entryKey(g, l.start+1), key(keyEntry, g+1), l.load)
 }
 
@@ -178,10 +181,16 @@ func (l *groupLog) bounds() (first, last, snap uint64) {
 	return l.start + 1, l.last, l.snap.GetIndex()
 }
 
-func (l *groupLog) voters() []uint64 {
+func (l *groupLog) membership() *raftpb.ConfState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.conf.GetVoters()
+	return l.conf
+}
+
+func (l *groupLog) setMembership(c *raftpb.ConfState) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.conf = c
 }
 
 // InitialState implements raft.Storage.

@@ -24,13 +24,21 @@ type input struct {
 type loopState struct {
 	node     *raft.RawNode
 	dirty    bool
+	gone     bool   // stopped: it is nobody's any more
 	settled  uint64 // term of which an entry is known to be committed
 	leader   uint64
-	leadless int // tick at which the leader was lost
-	props    []*proposal
-	reads    readBatch
-	batches  map[uint64]readBatch // by the context given to ReadIndex
-	asked    uint64               // term in which they were given
+	leadless int                  // tick at which the leader was lost
+	props    []*proposal          // to be put into the log, or sent to the leader
+	sent     []*proposal          // sent to the leader, not known to be applied
+	reads    readBatch            // to be asked for
+	batches  map[uint64]readBatch // by the number given to ReadIndex
+	asked    question             // to whom and when they were given
+}
+
+// question says whom a read index was asked of.
+type question struct {
+	leader, term uint64
+	tick         int
 }
 
 // loop steps every group of the host, on one goroutine.
@@ -70,7 +78,7 @@ func (l *loop) run(ctx context.Context) error {
 func (l *loop) add(g *Group) {
 	l.groups = append(l.groups, g)
 	g.loop.leadless = l.ticks
-	if vs := g.log.voters(); len(vs) == 1 && vs[0] == l.h.cfg.NodeID {
+	if alone(g.log.membership(), l.h.cfg.NodeID) {
 		_ = g.loop.node.Campaign() // nobody else to wait for; a failure is repeated by the ticks
 	}
 }
@@ -88,6 +96,7 @@ func (l *loop) tick() {
 		g.loop.node.Tick()
 		l.touch(g)
 		l.expire(g)
+		l.repeat(g)
 		if l.ticks%10 == 0 {
 			l.announceFeeds(g)
 		}
@@ -111,11 +120,55 @@ func (l *loop) expire(g *Group) {
 		for _, p := range g.pending() {
 			g.finish(p, nil, noQuorum("replica.Propose"))
 		}
-		s.props = s.props[:0]
+		s.props, s.sent = s.props[:0], s.sent[:0]
 	}
 	for len(s.reads) > 0 && l.ticks-s.reads[0].since > l.patience() {
 		s.reads[0].fail(noQuorum("replica.Read"))
 		s.reads = s.reads[1:]
+	}
+}
+
+// repeat sends again what a leader elsewhere has not answered for half an election
+// time, since messages may be lost; the same command is carried out once however
+// often it arrives. What has waited too long is given up.
+func (l *loop) repeat(g *Group) {
+	s := &g.loop
+	again := max(l.h.cfg.ElectionTicks/2, 1)
+	if len(s.batches) > 0 && l.ticks-s.asked.tick >= again {
+		l.takeBack(g)
+	}
+	if len(s.sent) == 0 {
+		return
+	}
+	kept := s.sent[:0]
+	for _, p := range s.sent {
+		switch {
+		case !g.waits(p):
+		case l.ticks-p.since > l.patience():
+			g.finish(p, nil, fault.Newf(fault.NoQuorum, "replica.Propose", "the primary of group %d does not answer; the command may still be carried out", g.id))
+		case l.ticks-p.sent >= again:
+			s.props = append(s.props, p)
+		default:
+			kept = append(kept, p)
+		}
+	}
+	clear(s.sent[len(kept):])
+	s.sent = kept
+}
+
+// takeBack has reads ask again whose question was put to a leader that has not
+// answered, or is none any more.
+func (l *loop) takeBack(g *Group) {
+	s := &g.loop
+	for id, b := range s.batches {
+		for _, r := range b {
+			if l.ticks-r.since > l.patience() {
+				r.fail(fault.Newf(fault.NoQuorum, "replica.Read", "the primary of group %d does not answer", g.id))
+				continue
+			}
+			s.reads = append(s.reads, r)
+		}
+		delete(s.batches, id)
 	}
 }
 
@@ -129,7 +182,9 @@ func (l *loop) drain() {
 	for i := 0; i < len(l.dirty); i++ {
 		g := l.dirty[i]
 		g.loop.dirty = false
-		l.settle(g)
+		if !g.loop.gone {
+			l.settle(g)
+		}
 	}
 	clear(l.dirty)
 	l.dirty = l.dirty[:0]
@@ -141,9 +196,15 @@ func (l *loop) drain() {
 
 func (l *loop) handle(in *input) {
 	s := &in.group.loop
+	if in.msg != nil {
+		l.h.received.Add(-in.size)
+	}
+	if s.gone {
+		l.refuse(in)
+		return
+	}
 	switch {
 	case in.msg != nil:
-		l.h.received.Add(-in.size)
 		_ = s.node.Step(in.msg) // a message that does not fit the state is dropped, as raft means it
 	case in.prop != nil:
 		in.prop.since = l.ticks
@@ -178,10 +239,7 @@ func (l *loop) propose(g *Group) {
 	st := s.node.BasicStatus()
 	if st.RaftState != raft.StateLeader {
 		if st.Lead != raft.None && st.Lead != l.h.cfg.NodeID {
-			for _, p := range s.props {
-				g.finish(p, nil, g.notPrimary("replica.Propose", st.Lead))
-			}
-			s.props = s.props[:0]
+			l.forward(g)
 		}
 		return
 	}
@@ -201,6 +259,36 @@ func (l *loop) propose(g *Group) {
 	s.props = s.props[:0]
 }
 
+// forward sends the waiting proposals to the leader. They are answered when they
+// come back as entries of the log.
+func (l *loop) forward(g *Group) {
+	s := &g.loop
+	kept := s.props[:0]
+	for _, p := range s.props {
+		if g.waits(p) {
+			kept = append(kept, p)
+		}
+	}
+	for len(kept) > 0 {
+		n, size := 0, 0
+		for n < len(kept) && (n == 0 || size+len(kept[n].entry) <= forwardBytes) {
+			size += len(kept[n].entry)
+			n++
+		}
+		_ = l.stepEntries(g, kept[:n]) // what the core drops is repeated
+		for _, p := range kept[:n] {
+			p.sent = l.ticks
+		}
+		s.sent = append(s.sent, kept[:n]...)
+		kept = kept[n:]
+	}
+	clear(s.props)
+	s.props = s.props[:0]
+}
+
+// forwardBytes bounds one message with proposals for the leader.
+const forwardBytes = 256 << 10
+
 func (l *loop) stepEntries(g *Group, ps []*proposal) error {
 	ents := make([]*raftpb.Entry, len(ps))
 	for i, p := range ps {
@@ -217,19 +305,15 @@ func (l *loop) readIndex(g *Group) {
 		return
 	}
 	st := s.node.BasicStatus()
-	switch {
-	case st.RaftState == raft.StateLeader && s.settled == st.GetTerm():
-		l.reads++
-		s.batches[l.reads], s.asked = s.reads, st.GetTerm()
-		s.node.ReadIndex(binary.BigEndian.AppendUint64(nil, l.reads))
-	case st.RaftState != raft.StateLeader && st.Lead != raft.None && st.Lead != l.h.cfg.NodeID:
-		for _, r := range s.reads {
-			r.fail(g.notPrimary("replica.Read", st.Lead))
-		}
-	default:
+	leads := st.RaftState == raft.StateLeader
+	if leads && s.settled != st.GetTerm() || !leads && (st.Lead == raft.None || st.Lead == l.h.cfg.NodeID) {
 		return
 	}
+	l.reads++
+	s.batches[l.reads], s.asked = s.reads, question{st.Lead, st.GetTerm(), l.ticks}
 	s.reads = nil
+	// The leader tells questions of different servers apart by their context.
+	s.node.ReadIndex(binary.BigEndian.AppendUint64(binary.BigEndian.AppendUint64(nil, l.reads), l.h.cfg.NodeID))
 }
 
 // ready hands on what the core wants done: writes, applies, messages.
@@ -267,17 +351,20 @@ func (l *loop) publish(g *Group) {
 	leads := st.RaftState == raft.StateLeader
 	primary := leads && s.settled == st.GetTerm()
 	g.term.Store(st.GetTerm())
-	if len(s.batches) > 0 && (!leads || s.asked != st.GetTerm()) { // their rounds ended with the leadership
-		for id, b := range s.batches {
-			s.reads = append(s.reads, b...)
-			delete(s.batches, id)
-		}
+	if len(s.batches) > 0 && (s.asked.leader != st.Lead || s.asked.term != st.GetTerm()) { // their rounds ended with the leadership
+		l.takeBack(g)
 	}
 	if st.Lead == s.leader && primary == g.primary.Load() {
 		return
 	}
 	if st.Lead == raft.None {
 		s.leadless = l.ticks
+	}
+	if st.Lead != s.leader { // what the former leader was sent is for the new one
+		s.props = append(s.props, s.sent...)
+		clear(s.sent)
+		s.sent = s.sent[:0]
+		l.touch(g)
 	}
 	s.leader = st.Lead
 	g.leader.Store(st.Lead)
@@ -298,7 +385,7 @@ func (l *loop) post(g *Group, m *raftpb.Message) {
 // announceFeeds puts the positions of the primary's feeds into the log, so that
 // the next primary goes on where this one stopped.
 func (l *loop) announceFeeds(g *Group) {
-	if !g.primary.Load() || len(g.log.voters()) < 2 || l.h.space.full.Load() {
+	if !g.primary.Load() || alone(g.log.membership(), l.h.cfg.NodeID) || l.h.space.full.Load() {
 		return
 	}
 	var ents []*raftpb.Entry

@@ -19,7 +19,7 @@ func (o outbox) add(g *Group, m *raftpb.Message) {
 	if err != nil {
 		panic(fmt.Sprintf("replica: a message of the core cannot be encoded: %v", err))
 	}
-	o[m.GetTo()] = append(o[m.GetTo()], Envelope{g.id, b})
+	o[m.GetTo()] = append(o[m.GetTo()], Envelope{g.id, g.generation.Load(), b})
 }
 
 func (o outbox) send(t Transport) {
@@ -34,7 +34,7 @@ func (o outbox) send(t Transport) {
 var mayReceive = map[raftpb.MessageType]bool{
 	raftpb.MsgApp: true, raftpb.MsgAppResp: true, raftpb.MsgVote: true, raftpb.MsgVoteResp: true,
 	raftpb.MsgSnap: true, raftpb.MsgHeartbeat: true, raftpb.MsgHeartbeatResp: true,
-	raftpb.MsgTimeoutNow: true, raftpb.MsgPreVote: true, raftpb.MsgPreVoteResp: true,
+	raftpb.MsgTimeoutNow: true, raftpb.MsgProp: true, raftpb.MsgReadIndex: true, raftpb.MsgReadIndexResp: true, raftpb.MsgPreVote: true, raftpb.MsgPreVoteResp: true,
 }
 
 // Step takes a batch that another server sent to this one; from is the sender as
@@ -49,7 +49,7 @@ func (h *Host) Step(from uint64, batch []Envelope) error {
 	}
 	for _, env := range batch {
 		g := h.Group(env.Group)
-		if g == nil {
+		if g == nil || !g.sameGeneration(env.Generation) {
 			continue
 		}
 		size := int64(len(env.Data))

@@ -12,6 +12,7 @@ type proposal struct {
 	id      ID
 	entry   []byte
 	since   int           // loop: tick at which it came
+	sent    int           // loop: tick at which it was sent to the leader last
 	term    uint64        // Group.mu: term in which it was put into the log, 0 if it is not
 	waiters int           // Group.mu
 	done    chan struct{} // closed when result and err are set
@@ -20,9 +21,9 @@ type proposal struct {
 }
 
 // Propose carries out cmd on all replicas and returns its result once it is
-// durable on a majority and applied here. Kinds of failure: NotPrimary (Server
-// says who is; nothing was done), NoQuorum, Overload, Limit, Unavailable (disk
-// full or server stopping), Timeout when ctx ends first. After NoQuorum, Timeout
+// durable on a majority and applied here, whichever member this server is. Kinds
+// of failure: NoQuorum, Overload, Limit, Unavailable (disk full or server
+// stopping), Timeout when ctx ends first. After NoQuorum, Timeout
 // and Unavailable the command may still be carried out later; use ProposeOnce to
 // repeat it safely. The host itself repeats what a change of primary has lost.
 func (g *Group) Propose(ctx context.Context, cmd []byte) (any, error) {
@@ -139,6 +140,13 @@ func (g *Group) resolve(id ID, result any) {
 		return
 	}
 	g.finish(p, result, nil)
+}
+
+// waits reports whether somebody still waits for the proposal.
+func (g *Group) waits(p *proposal) bool {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.pend[p.id] == p
 }
 
 // lostBefore returns the proposals that were put into the log in a term below

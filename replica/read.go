@@ -20,8 +20,9 @@ type read struct {
 type readBatch []*read
 
 // Read runs f on the group's goroutine at a point at which the state has
-// everything that was acknowledged before Read was called. The primary alone
-// answers: others give fault.NotPrimary, a group without one fault.NoQuorum.
+// everything that was acknowledged before Read was called, whichever member this
+// server is: the primary is asked how far the log must be applied. Without one the
+// failure is fault.NoQuorum.
 // When Read returns an error f has not run and will not. f must be brief.
 func (g *Group) Read(ctx context.Context, f func()) error {
 	const op = "replica.Read"
@@ -30,12 +31,18 @@ func (g *Group) Read(ctx context.Context, f func()) error {
 	}
 	r := &read{f: f, done: make(chan struct{})}
 	g.h.loop.in.push(input{group: g, read: r})
-	var err error
+	return g.wait(ctx, op, r)
+}
+
+// wait returns when the read has run, or will not.
+func (g *Group) wait(ctx context.Context, op string, r *read) (err error) {
 	select {
 	case <-r.done:
 		return r.err
 	case <-ctx.Done():
 		err = fault.New(fault.Timeout, op, "no answer in time").Because(context.Cause(ctx))
+	case <-g.ended:
+		err = g.stopped(op)
 	case <-g.h.Done():
 		err = g.h.usable(op)
 	}
@@ -48,6 +55,18 @@ func (g *Group) Read(ctx context.Context, f func()) error {
 	case <-g.h.Done():
 		return g.h.usable(op)
 	}
+}
+
+// Inspect runs f on the group's goroutine with the state as it is here, which may be
+// behind the primary's. It asks nobody.
+func (g *Group) Inspect(ctx context.Context, f func()) error {
+	const op = "replica.Inspect"
+	if err := g.h.usable(op); err != nil {
+		return err
+	}
+	r := &read{f: f, done: make(chan struct{})}
+	g.queue.push(applyJob{reads: readBatch{r}})
+	return g.wait(ctx, op, r)
 }
 
 // run calls f unless the caller has gone.

@@ -211,7 +211,7 @@ func TestAfterClose(t *testing.T) {
 	if err := g.Read(soon(t), func() {}); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("Read after Close gives %v", err)
 	}
-	if _, err := h.Start(soon(t), 2, &ledger{}); !fault.Is(err, fault.Unavailable) {
+	if _, err := h.Start(soon(t), 2, &ledger{}, Alone(1)); !fault.Is(err, fault.Unavailable) {
 		t.Errorf("Start after Close gives %v", err)
 	}
 }
@@ -226,7 +226,7 @@ func TestFailedMachineEndsTheHost(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	g, err := h.Start(soon(t), 1, &panicky{})
+	g, err := h.Start(soon(t), 1, &panicky{}, Alone(1))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -266,11 +266,9 @@ func TestStartIsFast(t *testing.T) {
 
 func TestConfigIsChecked(t *testing.T) {
 	for name, cfg := range map[string]Config{
-		"no folder":    {},
-		"no transport": {Dir: "d", Voters: []uint64{1, 2, 3}},
-		"voter twice":  {Dir: "d", Voters: []uint64{1, 1}},
-		"one tick":     {Dir: "d", ElectionTicks: 1},
-		"too many":     {Dir: "d", MaxPending: window + 1},
+		"no folder": {},
+		"one tick":  {Dir: "d", ElectionTicks: 1},
+		"too many":  {Dir: "d", MaxPending: window + 1},
 	} {
 		cfg.FS = vfs.NewMem()
 		if _, err := Open(soon(t), cfg); !fault.Is(err, fault.Invalid) {

@@ -39,20 +39,21 @@ type snapHeader struct {
 	group     uc.GroupID
 	index     uint64
 	term      uint64
-	voters    []uint64
+	conf      *raftpb.ConfState
 	positions map[string]uint64
 	sessions  *sessions
 }
 
 func (h *snapHeader) meta() *raftpb.SnapshotMetadata {
 	return &raftpb.SnapshotMetadata{
-		Index: new(h.index), Term: new(h.term), ConfState: &raftpb.ConfState{Voters: h.voters},
+		Index: new(h.index), Term: new(h.term), ConfState: h.conf,
 	}
 }
 
 func (h *snapHeader) encode() []byte {
-	b := numbers(uint64(h.group), h.index, h.term, uint64(len(h.voters)))
-	b = append(b, numbers(h.voters...)...)
+	conf := confNumbers(h.conf)
+	b := numbers(uint64(h.group), h.index, h.term, uint64(len(conf)))
+	b = append(b, numbers(conf...)...)
 	b = binary.AppendUvarint(b, uint64(len(h.positions)))
 	for _, name := range slices.Sorted(maps.Keys(h.positions)) {
 		b = binary.AppendUvarint(b, uint64(len(name)))
@@ -65,15 +66,17 @@ func (h *snapHeader) encode() []byte {
 func decodeSnapHeader(b []byte) (*snapHeader, error) {
 	r := reader{b: b}
 	h := &snapHeader{group: uc.GroupID(r.uvarint()), index: r.uvarint(), term: r.uvarint(), positions: map[string]uint64{}}
+	var conf []uint64
 	for n := r.uvarint(); n > 0 && r.err == nil; n-- {
-		h.voters = append(h.voters, r.uvarint())
+		conf = append(conf, r.uvarint())
 	}
 	for n := r.uvarint(); n > 0 && r.err == nil; n-- {
 		name := string(r.bytes())
 		h.positions[name] = r.uvarint()
 	}
 	h.sessions = decodeSessions(&r)
-	if r.err != nil || len(h.voters) == 0 {
+	var err error
+	if h.conf, err = confOf(conf); r.err != nil || err != nil || len(h.conf.GetVoters()) == 0 {
 		return nil, errDamaged
 	}
 	return h, nil
@@ -204,9 +207,11 @@ type snapDir struct {
 }
 
 func openSnapDir(fs vfs.FS, root string, g uc.GroupID) (snapDir, error) {
-	d := snapDir{fs, fs.PathJoin(root, strconv.FormatUint(uint64(g), 10)), g}
+	d := snapDir{fs, fs.PathJoin(root, groupFolder(g)), g}
 	return d, makeDir(fs, d.path)
 }
+
+func groupFolder(g uc.GroupID) string { return strconv.FormatUint(uint64(g), 10) }
 
 func syncDir(fs vfs.FS, path string) error {
 	f, err := fs.OpenDir(path)

@@ -36,7 +36,7 @@ func (g *Group) snapshotIfDue() {
 	}
 	w.snapped, w.bytes = index, 0
 	h := &snapHeader{
-		group: g.id, index: index, term: w.term, voters: g.log.voters(),
+		group: g.id, index: index, term: w.term, conf: g.log.membership(),
 		positions: g.feeds.status(), sessions: w.sessions,
 	}
 	head, meta, state, done := h.encode(), h.meta(), g.machine.Snapshot(), make(chan struct{})
@@ -209,7 +209,7 @@ func (g *Group) writeReset(b *pebble.Batch, h *snapHeader) error {
 	return errors.Join(
 		b.DeleteRange(key(keyEntry, g.id), key(keyEntry, g.id+1), nil),
 		b.Set(key(keyStart, g.id), numbers(h.index, h.term), nil),
-		b.Set(key(keyConf, g.id), numbers(h.voters...), nil),
+		b.Set(key(keyConf, g.id), numbers(confNumbers(h.conf)...), nil),
 		g.writePositions(b, ps),
 	)
 }

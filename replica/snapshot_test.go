@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/cockroachdb/pebble/v2/vfs"
+	"go.etcd.io/raft/v3/raftpb"
 
 	"trivet/fault"
 )
@@ -73,7 +74,7 @@ func TestDamagedSnapshot(t *testing.T) {
 			}
 			last := g.snaps.file(have[len(have)-1])
 			h = open(t, small(fs))
-			_, err = h.Start(soon(t), 3, &ledger{})
+			_, err = h.Start(soon(t), 3, &ledger{}, Alone(1))
 			if !fault.Is(err, fault.Internal) || !strings.Contains(err.Error(), last) || !strings.Contains(err.Error(), "group 3") {
 				t.Errorf("without a snapshot Start gives %v; want the file %s and the group", err, last)
 			}
@@ -140,7 +141,7 @@ func FuzzSnapshot(f *testing.F) {
 	var b bytes.Buffer
 	s := newSessions()
 	s.keep(5, command{id: ID{1, 1}}, nil)
-	h := &snapHeader{group: 1, index: 5, term: 2, voters: []uint64{1, 2, 3}, positions: map[string]uint64{"a": 4}, sessions: s}
+	h := &snapHeader{group: 1, index: 5, term: 2, conf: &raftpb.ConfState{Voters: []uint64{1, 2, 3}, Learners: []uint64{4}}, positions: map[string]uint64{"a": 4}, sessions: s}
 	if err := writeSnapshot(&b, h.encode(), func(w io.Writer) error { _, err := w.Write(make([]byte, 1000)); return err }); err != nil {
 		f.Fatal(err)
 	}

@@ -22,9 +22,11 @@ const (
 	keyEntry = 'L' // index 8 bytes -> term, type, data
 	keyHard  = 'H' // -> term, vote, commit
 	keyStart = 'T' // -> index and term of the entry before the first one kept
-	keyConf  = 'C' // -> voters
+	keyConf  = 'C' // -> members at the first entry, or at the start of the log
 	keyFeed  = 'P' // name -> position
 	keyNode  = 'N' // (group 0) -> format, node id
+
+	keyGeneration = 'G' // -> how often the group was recovered
 )
 
 const storeFormat = 1
@@ -143,6 +145,21 @@ func (s *store) values(k []byte) ([]uint64, error) {
 		out = append(out, r.uvarint())
 	}
 	return out, r.err
+}
+
+// forget deletes everything that is kept of a group.
+func (s *store) forget(b *pebble.Batch, g uc.GroupID) error {
+	for _, letter := range []byte{keyEntry, keyFeed} {
+		if err := b.DeleteRange(key(letter, g), key(letter, g+1), nil); err != nil {
+			return err
+		}
+	}
+	for _, letter := range []byte{keyHard, keyStart, keyConf, keyGeneration} {
+		if err := b.Delete(key(letter, g), nil); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // term reads the term of the entry stored under a key.
