@@ -25,7 +25,7 @@ var floors = []struct{ pkg, may string }{
 	{"rule/", "fault uc rule/"},
 	{"kit/", "fault kit/"},            // the stairwell
 	{"store/", "fault uc rule/ kit/"}, // middle
-	{"replica", "fault uc kit/"},
+	{"replica", "fault uc =rule/witness kit/"}, // the voter without data is a pure rule
 	{"link/", "fault uc wire/ rule/ kit/ link/"},
 	{"service/", "fault uc wire/ rule/ kit/ store/ replica link/"}, // and no other service
 	{"role/all", "role"},                                           // top

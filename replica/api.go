@@ -66,6 +66,10 @@ type Envelope struct {
 // goroutines and never blocks: what cannot be sent soon is dropped (raft repeats
 // it). Batches to one server keep their order where possible. What arrives there
 // is handed to Host.Step.
+//
+// Snapshot carries one message and what follows it, which may be large, beside the
+// others; it returns once the other side's Host.Receive has, with its failure.
 type Transport interface {
 	Send(to uint64, batch []Envelope)
+	Snapshot(ctx context.Context, to uint64, e Envelope, body io.Reader) error
 }

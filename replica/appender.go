@@ -115,7 +115,7 @@ func (a *appender) put(b *pebble.Batch, j *appendJob) error {
 		return g.writePositions(b, j.positions)
 	}
 	if s := j.msg.GetSnapshot(); !raft.IsEmptySnap(s) {
-		if err := g.receiveSnapshot(b, s); err != nil {
+		if err := g.takeSnapshot(b, s); err != nil {
 			return err
 		}
 	}
@@ -149,7 +149,7 @@ func (a *appender) written(j *appendJob) {
 		for _, m := range j.msg.GetResponses() {
 			if m.GetTo() == a.h.cfg.NodeID {
 				a.in = append(a.in, input{group: g, msg: m})
-			} else {
+			} else if !a.h.toWitness(g, m) {
 				a.out.add(g, m)
 			}
 		}

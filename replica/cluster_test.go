@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"sync"
@@ -40,6 +41,17 @@ func (e end) Send(to uint64, batch []Envelope) {
 	if h != nil && !gone {
 		_ = h.Step(e.from, batch) // a host that is stopping refuses
 	}
+}
+
+func (e end) Snapshot(ctx context.Context, to uint64, env Envelope, body io.Reader) error {
+	e.w.mu.RLock()
+	h := e.w.hosts[to]
+	gone := e.w.cut[to] || e.w.cut[e.from] || e.w.loss > 0 && rand.IntN(100) < e.w.loss
+	e.w.mu.RUnlock()
+	if h == nil || gone {
+		return errors.New("the server cannot be reached")
+	}
+	return h.Receive(ctx, e.from, env, body)
 }
 
 func (w *wire) set(f func()) {
@@ -98,7 +110,9 @@ func (c *trio) crash(n uint64, percent int, seed uint64) {
 func (c *trio) stop(n uint64) {
 	c.w.set(func() { delete(c.w.hosts, n) })
 	closeHost(c.t, c.host[n])
-	c.fed = append(c.fed, c.feed[n].taken()...)
+	if c.feed[n] != nil {
+		c.fed = append(c.fed, c.feed[n].taken()...)
+	}
 	c.host[n] = nil
 }
 

@@ -24,7 +24,10 @@ type Config struct {
 
 	Servers   func(node uint64) uc.ServerFQDN // names of the servers, for fault.NotPrimary; nil: they have none
 	Transport Transport                       // nil: groups are held by this server alone
-	Witness   uint64                          // number of a voter without data, 0 for none
+	Witness   uint64                          // number of the voter without data, 0 for none
+	// WitnessStore is the memory of the witness, which this server steps for itself;
+	// nil: it is never reached from here.
+	WitnessStore WitnessStore
 
 	TickInterval  time.Duration // unit of raft time, 100 ms by default
 	ElectionTicks int           // ticks without a leader before an election, 10 by default

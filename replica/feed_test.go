@@ -134,7 +134,7 @@ func TestFeedHoldsTheLogUpToABound(t *testing.T) {
 	attach(t, g, "slow", k)
 	await(t, "the feed to reach the end", func() bool { got := k.taken(); return len(got) > 0 && got[len(got)-1] == fmt.Sprintf("e%d", end-1) })
 	closeHost(t, h)
-	if len(k.lost) == 0 || k.lost[0].From != 12 {
+	if len(k.lost) == 0 || k.lost[0].From != 13 {
 		t.Fatalf("lost %v, want a mark that begins behind the ten that were taken", k.lost)
 	}
 	// A reader that is slower than the replay may be marked more than once. Every
@@ -143,7 +143,7 @@ func TestFeedHoldsTheLogUpToABound(t *testing.T) {
 		t.Errorf("taken at %v, lost %v", k.index, k.lost)
 	}
 	for i := 10; i < end; i++ {
-		at := uint64(i) + 2 // behind the first entry of the term
+		at := uint64(i) + 3 // behind the origin and the first entry of the term
 		lost := slices.ContainsFunc(k.lost, func(l Lost) bool { return l.From <= at && at <= l.To })
 		if taken := slices.Contains(k.got, fmt.Sprintf("e%d", i)); taken == lost {
 			t.Errorf("e%d at %d: taken %v, lost %v", i, at, taken, lost)

@@ -42,6 +42,7 @@ type Group struct {
 	observers atomic.Pointer[[]*observer]
 	observeMu sync.Mutex  // serialises changes of observers
 	saving    atomic.Bool // a job to save positions is queued
+	receiving atomic.Bool // a snapshot comes from another server
 
 	mu   sync.Mutex // guards the fields below
 	pend map[ID]*proposal
@@ -84,7 +85,7 @@ func loadGroup(h *Host, id uc.GroupID, m Machine, first Members) (*Group, error)
 		log.conf = head.conf
 	}
 	if log.fresh {
-		if err := h.store.db.Set(key(keyConf, id), numbers(confNumbers(log.conf)...), h.sync()); err != nil {
+		if err := h.store.begin(log, h.sync()); err != nil {
 			return nil, err
 		}
 	}
@@ -112,6 +113,7 @@ func (g *Group) checkHardState() error {
 	if l.hard == nil {
 		l.hard = &raftpb.HardState{Term: new(uint64(0)), Vote: new(uint64(0)), Commit: new(uint64(0))}
 	}
+	l.hard.Commit, l.hard.Term = new(max(l.hard.GetCommit(), l.start)), new(max(l.hard.GetTerm(), l.startTerm))
 	if s := l.snap; s != nil {
 		l.hard.Commit = new(max(l.hard.GetCommit(), s.GetIndex()))
 		if l.hard.GetTerm() < s.GetTerm() {
@@ -186,6 +188,9 @@ func (g *Group) Changed() <-chan struct{} { return g.changed.next() }
 // Handover asks the group to make another voter its primary; what is proposed
 // meanwhile waits. It does nothing unless this server is the primary.
 func (g *Group) Handover(to uint64) {
+	if to == g.h.cfg.Witness {
+		return // it cannot lead
+	}
 	g.h.loop.in.push(input{group: g, call: func(g *Group) { g.loop.node.TransferLeader(to) }})
 }
 

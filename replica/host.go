@@ -20,14 +20,15 @@ import (
 
 // Host holds the groups of one server.
 type Host struct {
-	cfg   Config
-	life  *life.Group
-	lock  io.Closer
-	store *store
-	space *space
-	loop  *loop
-	app   *appender
-	snaps string // folder of the groups' snapshot folders
+	cfg     Config
+	life    *life.Group
+	lock    io.Closer
+	store   *store
+	space   *space
+	loop    *loop
+	app     *appender
+	witness *witnessed
+	snaps   string // folder of the groups' snapshot folders
 
 	received atomic.Int64 // bytes of messages of other servers not yet stepped
 	closing  atomic.Bool
@@ -94,9 +95,13 @@ func (h *Host) open(ctx context.Context) (err error) {
 	h.life = life.New(context.WithoutCancel(ctx), h.cfg.Log)
 	h.app = &appender{h: h, q: newQueue[appendJob]()}
 	h.loop = newLoop(h)
+	h.witness = &witnessed{h: h, q: newQueue[witnessMsg]()}
 	h.life.Go("replica.loop", h.loop.run)
 	h.life.Go("replica.append", h.app.run)
 	h.life.Go("replica.space", h.space.watch)
+	if h.cfg.WitnessStore != nil {
+		h.life.Go("replica.witness", h.witness.run)
+	}
 	return nil
 }
 

@@ -31,13 +31,19 @@ type groupLog struct {
 	tailBytes uint64
 	hard      *raftpb.HardState
 	conf      *raftpb.ConfState        // as of what is applied
-	fresh     bool                     // the membership is not in the store yet
+	needed    uint64                   // snapshots before this entry are of no use: the membership was another, or they are damaged
+	fresh     bool                     // neither membership nor start are in the store yet
 	snap      *raftpb.SnapshotMetadata // newest snapshot, nil if none
 }
 
 var _ raft.Storage = (*groupLog)(nil)
 
 var errFull = errors.New("as many entries as asked for")
+
+// origin is the index and the term of the entry that no log has: every group begins
+// behind it. A server that joins with nothing, and so does not know who the first
+// members were, is therefore sent a snapshot, never the log from its first entry.
+const origin = 1
 
 const entryOverhead = 96 // memory of an entry beside its data, about
 
@@ -69,6 +75,9 @@ func loadLog(s *store, g uc.GroupID, limit uint64, first *raftpb.ConfState) (*gr
 	}
 	if l.fresh = len(conf) == 0; l.fresh {
 		l.conf = first
+		if len(first.GetVoters()) > 0 && l.hard == nil {
+			l.start, l.startTerm, l.last = origin, origin, origin
+		}
 	}
 	return l, s.scan(entryKey(g, l.start+1), key(keyEntry, g+1), l.load)
 }
@@ -164,7 +173,7 @@ func (l *groupLog) reset(m *raftpb.SnapshotMetadata) {
 	defer l.mu.Unlock()
 	l.start, l.startTerm, l.last = m.GetIndex(), m.GetTerm(), m.GetIndex()
 	l.tail, l.tailBytes = nil, 0
-	l.conf, l.snap = m.GetConfState(), m
+	l.conf, l.needed, l.snap = m.GetConfState(), 0, m
 }
 
 func (l *groupLog) setSnapshot(m *raftpb.SnapshotMetadata) {
@@ -187,10 +196,24 @@ func (l *groupLog) membership() *raftpb.ConfState {
 	return l.conf
 }
 
-func (l *groupLog) setMembership(c *raftpb.ConfState) {
+func (l *groupLog) setMembership(index uint64, c *raftpb.ConfState) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.conf = c
+	l.conf, l.needed = c, max(l.needed, index)
+}
+
+// distrust says that the snapshot at index cannot be used.
+func (l *groupLog) distrust(index uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.needed = max(l.needed, index+1)
+}
+
+// outdated reports whether the snapshot at index is of no use for another server.
+func (l *groupLog) outdated(index uint64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.needed > index
 }
 
 // InitialState implements raft.Storage.
@@ -286,11 +309,12 @@ func (l *groupLog) FirstIndex() (uint64, error) {
 }
 
 // Snapshot implements raft.Storage. Its data is read from the file by whoever
-// sends it, away from the loop.
+// sends it, away from the loop. One that does not know a server as a member would be
+// refused there: until there is a newer one, none is available.
 func (l *groupLog) Snapshot() (*raftpb.Snapshot, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.snap == nil {
+	if l.snap == nil || l.snap.GetIndex() < l.needed {
 		return nil, raft.ErrSnapshotTemporarilyUnavailable
 	}
 	return &raftpb.Snapshot{Metadata: proto.Clone(l.snap).(*raftpb.SnapshotMetadata)}, nil

@@ -375,8 +375,11 @@ func (l *loop) publish(g *Group) {
 
 // post sends a message to another server.
 func (l *loop) post(g *Group, m *raftpb.Message) {
+	if l.h.toWitness(g, m) {
+		return
+	}
 	if m.GetType() == raftpb.MsgSnap {
-		l.h.life.Go("replica.sendsnap", func(context.Context) error { g.sendSnapshot(m); return nil })
+		l.h.life.Go("replica.sendsnap", func(ctx context.Context) error { g.sendSnapshot(ctx, m); return nil })
 		return
 	}
 	l.out.add(g, m)

@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"slices"
+	"time"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -119,37 +120,42 @@ const catchUp = 1000
 // of the old voters and of the new ones (joint consensus), and returns when the
 // group has left the old membership. Only the primary can begin it: others give
 // fault.NotPrimary. fault.Stale means that a server is too far behind to become
-// a voter, or that another change is under way; try again later.
+// a voter; try again later. One change is made at a time: a second caller waits.
 func (g *Group) Change(ctx context.Context, want Members) error {
 	const op = "replica.Change"
 	if len(want.Voters) == 0 {
 		return fault.New(fault.Invalid, op, "a group needs a voter")
 	}
-	begun := make(chan error, 1)
-	for {
+	again := g.h.cfg.Clock.NewTicker(g.h.cfg.TickInterval * time.Duration(g.h.cfg.ElectionTicks))
+	defer again.Stop()
+	for proposed, doubted := false, false; ; {
 		next := g.changed.next()
 		if conf := g.log.membership(); membersOf(conf).Equal(want) && !joint(conf) {
 			return nil
 		}
-		if begun != nil {
-			begun := begun
-			g.h.loop.in.push(input{group: g, call: func(g *Group) { begun <- g.beginChange(want) }})
-		}
+		begun := make(chan error, 1)
+		g.h.loop.in.push(input{group: g, call: func(g *Group) { begun <- g.beginChange(want) }})
 		select {
 		case err := <-begun:
-			if err != nil {
+			// A primary that takes itself out is none before the change is applied here.
+			if err != nil && (!proposed || doubted) {
 				return err
 			}
-			begun = nil // under way; what follows is announced
-			continue
-		case <-next:
-		case <-ctx.Done():
-			return fault.Newf(fault.Timeout, op, "the membership of group %d has not changed in time; the change may still come", g.id).Because(context.Cause(ctx))
+			proposed, doubted = true, err != nil
+		case <-g.ended:
+			return g.stopped(op)
 		case <-g.h.Done():
 			return g.h.usable(op)
 		}
-		if begun != nil {
-			begun = make(chan error, 1)
+		select { // the core may drop what it was asked, without a word: it is asked again
+		case <-next:
+		case <-again.C():
+		case <-ctx.Done():
+			return fault.Newf(fault.Timeout, op, "the membership of group %d has not changed in time; the change may still come", g.id).Because(context.Cause(ctx))
+		case <-g.ended:
+			return g.stopped(op)
+		case <-g.h.Done():
+			return g.h.usable(op)
 		}
 	}
 }
@@ -163,7 +169,7 @@ func (g *Group) beginChange(want Members) error {
 	}
 	conf := g.log.membership()
 	if joint(conf) {
-		return fault.Newf(fault.Stale, op, "another change of group %d's membership is under way", g.id)
+		return nil // under way
 	}
 	last := st.Progress[st.ID].Match
 	for _, n := range want.Voters {
@@ -196,7 +202,7 @@ func (g *Group) applyChange(e *raftpb.Entry) error {
 	g.h.loop.in.push(input{group: g, call: func(g *Group) { done <- g.loop.node.ApplyConfChange(cc) }})
 	select {
 	case conf := <-done:
-		g.log.setMembership(conf)
+		g.log.setMembership(e.GetIndex(), conf)
 		g.changed.announce()
 		return nil
 	case <-g.h.Done():
@@ -233,6 +239,8 @@ func (g *Group) Progress(ctx context.Context) ([]Progress, error) {
 	select {
 	case list := <-got:
 		return list, nil
+	case <-g.ended:
+		return nil, g.stopped("replica.Progress")
 	case <-ctx.Done():
 		return nil, fault.New(fault.Timeout, "replica.Progress", "no answer in time").Because(context.Cause(ctx))
 	case <-g.h.Done():

@@ -1,14 +1,12 @@
 package replica
 
 import (
-	"bytes"
 	"fmt"
 
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
 	"trivet/fault"
-	"trivet/uc"
 )
 
 // outbox gathers messages per server, so that one batch carries all groups.
@@ -30,10 +28,10 @@ func (o outbox) send(t Transport) {
 }
 
 // mayReceive lists the messages servers send one another. Everything else is
-// local to a server and refused.
+// local to a server, or comes with a stream (Host.Receive), and is refused.
 var mayReceive = map[raftpb.MessageType]bool{
 	raftpb.MsgApp: true, raftpb.MsgAppResp: true, raftpb.MsgVote: true, raftpb.MsgVoteResp: true,
-	raftpb.MsgSnap: true, raftpb.MsgHeartbeat: true, raftpb.MsgHeartbeatResp: true,
+	raftpb.MsgHeartbeat: true, raftpb.MsgHeartbeatResp: true,
 	raftpb.MsgTimeoutNow: true, raftpb.MsgProp: true, raftpb.MsgReadIndex: true, raftpb.MsgReadIndexResp: true, raftpb.MsgPreVote: true, raftpb.MsgPreVoteResp: true,
 }
 
@@ -63,18 +61,10 @@ func (h *Host) Step(from uint64, batch []Envelope) error {
 		if !mayReceive[m.GetType()] || m.GetFrom() != from || m.GetTo() != h.cfg.NodeID {
 			return fault.Newf(fault.Invalid, op, "server %d may not send %s from %d to %d", from, m.GetType(), m.GetFrom(), m.GetTo())
 		}
-		if m.GetType() == raftpb.MsgSnap && !wholeSnapshot(m.GetSnapshot(), env.Group) {
-			return fault.Newf(fault.Invalid, op, "server %d sent a damaged snapshot of group %d", from, env.Group)
-		}
 		h.received.Add(size)
 		h.loop.in.push(input{group: g, msg: m, size: size})
 	}
 	return nil
-}
-
-func wholeSnapshot(s *raftpb.Snapshot, id uc.GroupID) bool {
-	h, err := checkSnapshot(bytes.NewReader(s.GetData()))
-	return err == nil && h.group == id && h.index == s.GetMetadata().GetIndex() && h.term == s.GetMetadata().GetTerm()
 }
 
 // Unreachable tells the host that messages to a server were lost, so that it

@@ -29,15 +29,15 @@ type Recovery struct {
 // of its former voters to go on with it.
 func (h *Host) Recover(ctx context.Context, id uc.GroupID, m Machine, r Recovery) (*Group, error) {
 	const op = "replica.Recover"
-	if err := h.Stop(ctx, id, false); err != nil {
-		return nil, err
-	}
 	old, err := h.store.generation(id)
 	if err != nil {
 		return nil, damaged(id, h.store.dir, err)
 	}
 	if r.Generation <= old {
 		return nil, fault.Newf(fault.Stale, op, "group %d was recovered before under the number %d", id, old)
+	}
+	if err := h.Stop(ctx, id, false); err != nil {
+		return nil, err
 	}
 	log, base, err := h.copyOf(id)
 	if err != nil {

@@ -2,7 +2,6 @@ package replica
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -208,7 +207,10 @@ type snapDir struct {
 
 func openSnapDir(fs vfs.FS, root string, g uc.GroupID) (snapDir, error) {
 	d := snapDir{fs, fs.PathJoin(root, groupFolder(g)), g}
-	return d, makeDir(fs, d.path)
+	if err := makeDir(fs, d.path); err != nil {
+		return d, err
+	}
+	return d, d.dropReceived()
 }
 
 func groupFolder(g uc.GroupID) string { return strconv.FormatUint(uint64(g), 10) }
@@ -299,18 +301,12 @@ func (d snapDir) check(index uint64) (*snapHeader, error) {
 	return h, err
 }
 
-// read gives the file as it is, checked, for sending it.
-func (d snapDir) read(index uint64) ([]byte, error) {
-	f, err := d.fs.Open(d.file(index), vfs.SequentialReadsOption)
-	if err != nil {
+// open checks the whole file and gives it for reading.
+func (d snapDir) open(index uint64) (io.ReadCloser, error) {
+	if _, err := d.check(index); err != nil {
 		return nil, err
 	}
-	defer f.Close()
-	b, err := io.ReadAll(f)
-	if err == nil {
-		_, err = checkSnapshot(bytes.NewReader(b))
-	}
-	return b, err
+	return d.fs.Open(d.file(index), vfs.SequentialReadsOption)
 }
 
 // restore gives the machine the state of a snapshot.

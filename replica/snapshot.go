@@ -1,7 +1,6 @@
 package replica
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,9 +9,7 @@ import (
 	"slices"
 
 	"github.com/cockroachdb/pebble/v2"
-	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
-	"google.golang.org/protobuf/proto"
 )
 
 // keepNewest is how many snapshots stay whatever the feeds need, so that one may
@@ -24,7 +21,8 @@ const keepNewest = 2
 func (g *Group) snapshotIfDue() {
 	w := &g.work
 	index := g.applied.Load()
-	if index <= w.snapped || index-w.snapped < g.h.cfg.SnapshotEntries && w.bytes < g.h.cfg.SnapshotBytes {
+	due := index-w.snapped >= g.h.cfg.SnapshotEntries || w.bytes >= g.h.cfg.SnapshotBytes || g.log.outdated(w.snapped)
+	if index <= w.snapped || !due || joint(g.log.membership()) {
 		return
 	}
 	if w.busy != nil {
@@ -146,9 +144,10 @@ func (g *Group) restoreNewest(positions map[string]uint64) (*snapHeader, error) 
 		}
 	}
 	switch {
-	case newest == nil && g.log.start > 0:
+	case newest == nil && g.log.start > origin:
 		return nil, damaged(g.id, broken, fmt.Errorf("no usable snapshot is left, and the log of group %d begins at entry %d", g.id, g.log.start+1))
-	case newest == nil, base > floor && g.log.start == 0:
+	case newest == nil, base > floor && g.log.start <= origin:
+		g.base = g.log.start
 		return nil, nil
 	}
 	h, err := g.snaps.restore(base, g.machine)
@@ -214,20 +213,6 @@ func (g *Group) writeReset(b *pebble.Batch, h *snapHeader) error {
 	)
 }
 
-// receiveSnapshot puts a snapshot from another server on disk. Host.Step has
-// checked it.
-func (g *Group) receiveSnapshot(b *pebble.Batch, s *raftpb.Snapshot) error {
-	h, _, err := openSnapshot(bytes.NewReader(s.GetData()))
-	if err != nil {
-		return err
-	}
-	err = g.snaps.create(h.index, func(w io.Writer) error { _, err := w.Write(s.GetData()); return err })
-	if err != nil {
-		return err
-	}
-	return g.writeReset(b, h)
-}
-
 // restoreReceived has the group's goroutine take over a snapshot that is on disk,
 // and waits for it: what comes next builds on it.
 func (g *Group) restoreReceived(s *raftpb.Snapshot) {
@@ -260,22 +245,4 @@ func (g *Group) restoreNow(index uint64) error {
 		g.h.loop.in.push(input{group: g, prop: p})
 	}
 	return nil
-}
-
-// sendSnapshot sends the newest snapshot in place of the log to a server that is
-// too far behind.
-func (g *Group) sendSnapshot(m *raftpb.Message) {
-	to, outcome := m.GetTo(), raft.SnapshotFinish
-	b, err := g.snaps.read(m.GetSnapshot().GetMetadata().GetIndex())
-	if err == nil {
-		m = proto.Clone(m).(*raftpb.Message)
-		m.Snapshot.Data = b
-		out := outbox{}
-		out.add(g, m)
-		out.send(g.h.cfg.Transport)
-	} else {
-		outcome = raft.SnapshotFailure
-		g.h.cfg.Log.Warn("a snapshot could not be sent", "group", g.id, "to", to, "err", err)
-	}
-	g.h.loop.in.push(input{group: g, call: func(g *Group) { g.loop.node.ReportSnapshot(to, outcome) }})
 }

@@ -147,6 +147,17 @@ func (s *store) values(k []byte) ([]uint64, error) {
 	return out, r.err
 }
 
+// begin writes where a new group begins.
+func (s *store) begin(l *groupLog, sync *pebble.WriteOptions) error {
+	b := s.db.NewBatch()
+	defer b.Close()
+	err := b.Set(key(keyConf, l.group), numbers(confNumbers(l.conf)...), nil)
+	if l.start > 0 {
+		err = errors.Join(err, b.Set(key(keyStart, l.group), numbers(l.start, l.startTerm), nil))
+	}
+	return errors.Join(err, b.Commit(sync))
+}
+
 // forget deletes everything that is kept of a group.
 func (s *store) forget(b *pebble.Batch, g uc.GroupID) error {
 	for _, letter := range []byte{keyEntry, keyFeed} {

@@ -51,7 +51,7 @@ type groups struct {
 // startGroup has this server take part in a routing group.
 func startGroup(ctx context.Context, host *replica.Host, id uc.GroupID) (*group, error) {
 	state := groupstate.New()
-	r, err := host.Start(ctx, id, machine{state})
+	r, err := host.Start(ctx, id, machine{state}, replica.Alone(1))
 	if err != nil {
 		return nil, fault.Wrap(fmt.Sprintf("frontend.startGroup %d", id), err)
 	}

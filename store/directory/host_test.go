@@ -2,7 +2,9 @@ package directory_test
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io"
 	"path/filepath"
 	"sync"
 	"testing"
@@ -43,6 +45,14 @@ func (f from) Send(to uint64, batch []replica.Envelope) {
 	}
 }
 
+func (f from) Snapshot(ctx context.Context, to uint64, env replica.Envelope, body io.Reader) error {
+	n := f.c.at(to)
+	if n == nil || f.c.at(f.n) == nil {
+		return errors.New("the server cannot be reached")
+	}
+	return n.host.Receive(ctx, f.n, env, body)
+}
+
 func (c *trio) at(n uint64) *node {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -67,14 +77,14 @@ func (c *trio) start(k uint64, dir string) {
 	m.Join("users", n.users.Shared())
 	m.Join("central", n.config.Shared())
 	n.host, err = replica.Open(ctx, replica.Config{
-		Dir: filepath.Join(dir, "replica"), NodeID: k, Voters: []uint64{1, 2, 3}, Transport: from{c, k},
-		Servers:      map[uint64]uc.ServerFQDN{1: "fe1", 2: "fe2", 3: "fe3"},
+		Dir: filepath.Join(dir, "replica"), NodeID: k, Transport: from{c, k},
+		Servers:      func(n uint64) uc.ServerFQDN { return uc.ServerFQDN(fmt.Sprintf("fe%d", n)) },
 		TickInterval: 10 * time.Millisecond, SnapshotEntries: 20, ReserveBytes: -1, NoSync: true,
 	})
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n.group, err = n.host.Start(ctx, uc.DirectoryGroup, m); err != nil {
+	if n.group, err = n.host.Start(ctx, uc.DirectoryGroup, m, replica.Members{Voters: []uint64{1, 2, 3}}); err != nil {
 		t.Fatal(err)
 	}
 	m.Serve(n)
