@@ -181,6 +181,11 @@ func FuzzDecode(f *testing.F) {
 	f.Add(Encode(&PutPlace{Group: 1, Version: 1, Voters: []uint64{2, 3}, Preferred: 3}))
 	f.Add(Encode(&Publish{Version: 1, Members: members(2)}))
 	f.Fuzz(func(t *testing.T, b []byte) {
+		if c, err := Decode(b); err == nil {
+			if _, err := Decode(Encode(c)); err != nil {
+				t.Fatal("what was read cannot be written and read again")
+			}
+		}
 		for _, begin := range [][]Command{nil, {opening(3), &Claim{"fe1.example.test", "a"}}} {
 			s := New()
 			for _, c := range begin {
