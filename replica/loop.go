@@ -27,6 +27,7 @@ type loopState struct {
 	gone     bool   // stopped: it is nobody's any more
 	settled  uint64 // term of which an entry is known to be committed
 	leader   uint64
+	heard    int // tick at which another leader spoke last
 	leadless int                  // tick at which the leader was lost
 	props    []*proposal          // to be put into the log, or sent to the leader
 	sent     []*proposal          // sent to the leader, not known to be applied
@@ -95,6 +96,9 @@ func (l *loop) tick() {
 	for _, g := range l.groups {
 		g.loop.node.Tick()
 		l.touch(g)
+		if g.loop.leader != raft.None && l.leaderOf(g) == raft.None {
+			l.publish(g)
+		}
 		l.expire(g)
 		l.repeat(g)
 		if l.ticks%10 == 0 {
@@ -205,6 +209,9 @@ func (l *loop) handle(in *input) {
 	}
 	switch {
 	case in.msg != nil:
+		if fromLeader[in.msg.GetType()] {
+			s.heard = l.ticks
+		}
 		_ = s.node.Step(in.msg) // a message that does not fit the state is dropped, as raft means it
 	case in.prop != nil:
 		in.prop.since = l.ticks
@@ -344,30 +351,44 @@ func (l *loop) ready(g *Group) {
 	}
 }
 
+// leaderOf is the leader the core knows, if it has spoken lately. The core of an
+// observer never doubts one, since it cannot stand for election itself.
+func (l *loop) leaderOf(g *Group) uint64 {
+	st := g.loop.node.BasicStatus()
+	if st.RaftState != raft.StateLeader && l.ticks-g.loop.heard > 2*l.h.cfg.ElectionTicks {
+		return raft.None
+	}
+	return st.Lead
+}
+
+// fromLeader lists the messages that only a leader sends.
+var fromLeader = map[raftpb.MessageType]bool{raftpb.MsgApp: true, raftpb.MsgHeartbeat: true, raftpb.MsgSnap: true}
+
 // publish shows the state of leadership, and sees to what a change of it means.
 func (l *loop) publish(g *Group) {
 	s := &g.loop
 	st := s.node.BasicStatus()
 	leads := st.RaftState == raft.StateLeader
 	primary := leads && s.settled == st.GetTerm()
+	lead := l.leaderOf(g)
 	g.term.Store(st.GetTerm())
 	if len(s.batches) > 0 && (s.asked.leader != st.Lead || s.asked.term != st.GetTerm()) { // their rounds ended with the leadership
 		l.takeBack(g)
 	}
-	if st.Lead == s.leader && primary == g.primary.Load() {
+	if lead == s.leader && primary == g.primary.Load() {
 		return
 	}
-	if st.Lead == raft.None {
+	if lead == raft.None {
 		s.leadless = l.ticks
 	}
-	if st.Lead != s.leader { // what the former leader was sent is for the new one
+	if lead != s.leader { // what the former leader was sent is for the new one
 		s.props = append(s.props, s.sent...)
 		clear(s.sent)
 		s.sent = s.sent[:0]
 		l.touch(g)
 	}
-	s.leader = st.Lead
-	g.leader.Store(st.Lead)
+	s.leader = lead
+	g.leader.Store(lead)
 	g.primary.Store(primary)
 	g.changed.announce()
 	g.feeds.wake()

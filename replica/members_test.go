@@ -193,3 +193,28 @@ func TestRecoveryWithTheLastCopy(t *testing.T) {
 		t.Errorf("the rebuilt copy: %+v", st)
 	}
 }
+
+// An observer says that there is no primary when it has not heard of one for a while.
+func TestAnObserverMissesThePrimary(t *testing.T) {
+	c := newTrio(t)
+	first := Members{[]uint64{1, 2}, []uint64{3}}
+	for n := uint64(1); n <= 3; n++ {
+		c.add(t, n, first)
+	}
+	p := c.primary(1, 0)
+	propose(t, c.host[p].Group(1), "a")
+	c.caughtUp(t, 3, []string{"a"})
+	observer := c.host[3].Group(1)
+	if err := observer.Ready(soon(t)); err != nil || observer.Status().Leader != p {
+		t.Fatalf("led by %d, not %d: %v", observer.Status().Leader, p, err)
+	}
+	c.stop(1)
+	c.stop(2)
+	await(t, "the observer to miss its primary", func() bool { return observer.Status().Leader == 0 })
+	if _, err := observer.Propose(soon(t), []byte("b")); !fault.Is(err, fault.NoQuorum) {
+		t.Errorf("a proposal without a primary: %v", err)
+	}
+	c.add(t, 1, Members{})
+	c.add(t, 2, Members{})
+	await(t, "the observer to know a primary again", func() bool { return observer.Status().Leader != 0 })
+}

@@ -26,7 +26,7 @@ func TestProposeReadRestart(t *testing.T) {
 		if got := lines(t, g, m); !slices.Equal(got, want) {
 			t.Fatalf("round %d: restored %d lines, want %d", round, len(got), len(want))
 		}
-		compacted := func() bool { return round == 0 || g.Status().FirstIndex > 1 }
+		compacted := func() bool { return round == 0 || g.Status().FirstIndex > 2 }
 		for n := 0; n < 130 || n < 20000 && !compacted(); n++ { // a slow machine may need more
 			cmd := fmt.Sprint("c", len(want))
 			if n := propose(t, g, cmd); n != len(want) {

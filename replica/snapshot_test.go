@@ -50,7 +50,7 @@ func TestDamagedSnapshot(t *testing.T) {
 			for _, cmd := range want {
 				propose(t, g, cmd)
 			}
-			await(t, "compaction", func() bool { return g.Status().FirstIndex > 1 })
+			await(t, "compaction", func() bool { return g.Status().FirstIndex > 2 })
 			closeHost(t, h)
 			have, err := g.snaps.list()
 			if err != nil || len(have) < 2 {
