@@ -60,7 +60,7 @@ func newPlan(servers []Server, witness bool) *plan {
 	}
 	slices.Sort(p.order)
 	p.copies = quorum.Copies(len(servers))
-	p.witness = witness && len(servers) == 2 // where two copies cannot make a majority without each other
+	p.witness = witness && quorum.GroupHasWitness(len(servers))
 	return p
 }
 

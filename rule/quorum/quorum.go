@@ -6,7 +6,16 @@
 // primary Back End database adds a vote, the witness's, to pools of two, four and six.
 // Below the number every server stops its services. The product's numbers are exactly
 // the majority of these voters, which is what the replication of the pool group asks for,
-// so there is no second rule beside it.
+// so there is no second rule beside it. Two rules of the product are no majorities:
+//
+//   - The first start counts servers, not votes. From pools of three on the number
+//     includes a majority of the voters, whichever servers they are and whether the
+//     witness votes or not. In a pool of two it is one, which is a majority with the
+//     witness only: while the Back End is away, both have to run.
+//   - A routing group of a pool of two has two copies, and one is said to do. Two of two
+//     is the majority of these, so the witness has a vote in these groups as well. It
+//     gives it to a server that has everything only, so of two servers that stopped one
+//     after the other, the one that stopped first does not serve what it has alone.
 package quorum
 
 // Witness is the number of the voter without data among those of servers.
@@ -51,7 +60,7 @@ func Votes(n int, witness bool) (all, needed int) {
 	return all, all/2 + 1
 }
 
-// Pool reports whether a pool of n Front Ends keeps functioning with so many of its
+// Pool reports whether a pool of n Front Ends keeps functioning with so many running
 // seeds, and the witness or not. backEnd says whether the pool has one at all.
 func Pool(n, seeds int, backEnd, witness bool) bool {
 	if backEnd && witness && HasWitness(n) {
@@ -63,6 +72,11 @@ func Pool(n, seeds int, backEnd, witness bool) bool {
 
 // Copies is how many voters with data a routing group of a pool of n Front Ends has.
 func Copies(n int) int { return min(n, 3) }
+
+// GroupHasWitness reports whether the witness also votes in the routing groups of a pool
+// of n Front Ends that has a Back End: where two copies are no majority without each
+// other.
+func GroupHasWitness(n int) bool { return Copies(n) == 2 }
 
 // Majority is how many of so many voters a group needs.
 func Majority(voters int) int { return voters/2 + 1 }
