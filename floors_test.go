@@ -23,8 +23,8 @@ var floors = []struct{ pkg, may string }{
 	{"fault", ""}, {"uc", "fault"}, // ground
 	{"wire/", "fault wire/"},
 	{"rule/", "fault uc rule/"},
-	{"kit/", "fault kit/"},            // the stairwell
-	{"store/", "fault uc rule/ kit/"}, // middle
+	{"kit/", "fault kit/"},                     // the stairwell
+	{"store/", "fault uc rule/ kit/"},          // middle
 	{"replica", "fault uc =rule/witness kit/"}, // the voter without data is a pure rule
 	{"link/", "fault uc wire/ rule/ kit/ link/"},
 	{"service/", "fault uc wire/ rule/ kit/ store/ replica link/"}, // and no other service
@@ -33,7 +33,7 @@ var floors = []struct{ pkg, may string }{
 	{"role", "fault uc rule/ kit/"},
 	{"admin", "fault uc wire/ rule/ kit/ link/ admin"},
 	{"load", "fault uc wire/ rule/ kit/ link/ load"},
-	{"cmd/", "fault uc kit/ link/ role admin box load"},
+	{"cmd/", "fault uc =rule/topology kit/ link/ role admin box load"},
 	{"box", "fault uc rule/ kit/ link/ role admin box"},
 	{"bench", "fault uc rule/ kit/ store/ link/ service/ bench load"},
 	{"test/", "fault uc wire/ rule/ kit/ store/ replica link/ service/ role admin box test/"},

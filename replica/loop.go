@@ -27,7 +27,7 @@ type loopState struct {
 	gone     bool   // stopped: it is nobody's any more
 	settled  uint64 // term of which an entry is known to be committed
 	leader   uint64
-	heard    int // tick at which another leader spoke last
+	heard    int                  // tick at which another leader spoke last
 	leadless int                  // tick at which the leader was lost
 	props    []*proposal          // to be put into the log, or sent to the leader
 	sent     []*proposal          // sent to the leader, not known to be applied

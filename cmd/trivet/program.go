@@ -81,10 +81,7 @@ func (p program) root() *cobra.Command {
 	root.SetOut(p.out)
 	root.SetErr(p.err)
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Server"}, &cobra.Group{ID: "cmdlet", Title: "Cmdlets"})
-	root.AddCommand(p.runCommand(), p.configCommand(), p.diagnoseCommand(), p.versionCommand(), p.manCommand(), p.loadCommand(), p.poolKeysCommand(), p.backupCommand(), p.restoreCommand())
-	if c, _, err := root.Find([]string{"server"}); err == nil && c != root {
-		root.AddCommand(p.labCommand()) // which is made of trivet server
-	}
+	root.AddCommand(p.runCommand(), p.serverCommand(), p.labCommand(), p.configCommand(), p.diagnoseCommand(), p.versionCommand(), p.manCommand(), p.loadCommand(), p.poolKeysCommand(), p.backupCommand(), p.restoreCommand())
 	for _, c := range cmdlet.All() {
 		root.AddCommand(p.cmdletCommand(c))
 	}

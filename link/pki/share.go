@@ -17,7 +17,7 @@ import (
 // PoolSecrets are the secrets (see Authority.Secret) that all servers of a pool
 // have in common, with their lengths in bytes: what one of them sealed or signed
 // another opens.
-var PoolSecrets = map[string]int{"seal": 32, "webticket": 32}
+var PoolSecrets = map[string]int{"seal": 32, "webticket": 32, "nonce": 32}
 
 // NewPool fills dir with what the servers of a pool have in common: ca.pem, the
 // authority, and in the folder pki its key and the PoolSecrets. What is there

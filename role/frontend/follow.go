@@ -87,13 +87,13 @@ func (s *server) followers() {
 	for _, x := range s.groups.all {
 		s.life.Go("follow the directory", func(ctx context.Context) error {
 			for {
+				for c, ok := x.behind.first(); ok && ctx.Err() == nil; c, ok = x.behind.first() {
+					s.chase(ctx, x, c)
+				}
 				select {
 				case <-ctx.Done():
 					return nil
 				case <-x.behind.wake:
-				}
-				for c, ok := x.behind.first(); ok && ctx.Err() == nil; c, ok = x.behind.first() {
-					s.chase(ctx, x, c)
 				}
 			}
 		})
@@ -106,7 +106,10 @@ func (s *server) chase(ctx context.Context, x *group, c chase) {
 		s.gate.DropUser(c.drop)
 	}
 	for wait := 50 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
-		err := s.carry(ctx, x, c.cmd)
+		led, err := s.chaseElsewhere(ctx, x, c.cmd)
+		if led && err == nil {
+			err = s.carry(ctx, x, c.cmd)
+		}
 		if err == nil {
 			x.behind.finish(c)
 			return
@@ -138,7 +141,7 @@ func (x *group) idle(ctx context.Context, cmd groupstate.Command) (bool, error) 
 		return false, nil
 	}
 	unknown := false
-	err := x.Read(ctx, func(state *groupstate.State) { unknown = state.User(user) == nil })
+	err := x.raft.Inspect(ctx, func() { unknown = x.state.User(user) == nil })
 	return unknown, err
 }
 
@@ -210,48 +213,60 @@ func (s *server) followed(ctx context.Context) error {
 }
 
 // reconcile makes up for changes of the directory that an earlier run did not
-// live to pass on. Users whom a group has never met are met when first needed.
+// live to pass on. Users whom a group has never met are met when first needed. In a
+// pool each group's leader sees to it when it begins to lead.
 func (s *server) reconcile(ctx context.Context) error {
-	if err := s.renames(ctx); err != nil {
-		return err
-	}
-	for _, x := range s.groups.all {
-		var cmds []groupstate.Command
-		if err := x.Read(ctx, func(state *groupstate.State) {
-			for u := range state.Users() {
-				if cmd := s.wanted(x.id, u); cmd != nil {
-					cmds = append(cmds, cmd)
-				}
-			}
-		}); err != nil {
-			return err
-		}
-		for _, cmd := range cmds {
-			if _, err := x.propose(ctx, cmd); err != nil {
+	if s.fabric == nil {
+		for _, x := range s.groups.all {
+			if err := s.agree(ctx, x); err != nil {
 				return err
 			}
 		}
-		if len(cmds) > 0 {
-			s.log.Info("a routing group has been brought behind the directory", "group", x.id, "users", len(cmds))
+	}
+	s.serveFollowed()
+	s.followers()
+	return nil
+}
+
+// agree brings a group behind the directory.
+func (s *server) agree(ctx context.Context, x *group) error {
+	if err := s.renames(ctx, x); err != nil {
+		return err
+	}
+	var cmds []groupstate.Command
+	if err := x.Read(ctx, func(state *groupstate.State) {
+		for u := range state.Users() {
+			if cmd := s.wanted(x.id, u); cmd != nil {
+				cmds = append(cmds, cmd)
+			}
+		}
+	}); err != nil {
+		return err
+	}
+	for _, cmd := range cmds {
+		if _, err := x.propose(ctx, cmd); err != nil {
+			return err
 		}
 	}
-	s.followers()
+	if len(cmds) > 0 {
+		s.log.Info("a routing group has been brought behind the directory", "group", x.id, "users", len(cmds))
+	}
 	return nil
 }
 
 // renames makes up for changes of addresses, in their order. It comes before what
 // else is wanted: a user under a former address is not one to be removed.
-func (s *server) renames(ctx context.Context) error {
+func (s *server) renames(ctx context.Context, x *group) error {
 	pending, err := s.store.Renames(ctx)
 	if err != nil {
 		return err
 	}
 	for _, r := range pending {
-		if r.RoutingGroup == 0 || int(r.RoutingGroup) > len(s.groups.all) {
+		if r.RoutingGroup != x.id {
 			continue
 		}
 		cmd := &groupstate.RenameUser{User: r.Old, To: r.New, Now: s.groups.now()}
-		if err := s.carry(ctx, s.groups.all[r.RoutingGroup-1], cmd); err != nil {
+		if err := s.carry(ctx, x, cmd); err != nil {
 			return err
 		}
 		s.log.Info("a routing group has followed a change of address", "group", r.RoutingGroup, "from", r.Old, "to", r.New)

@@ -103,6 +103,7 @@ func (s *server) steps() []step {
 		{"services", s.makeServices},
 		{"route table", s.makeRoutes},
 		{"adoption of groups", s.adopt},
+		{"other servers", s.keepPeers},
 		{"cmdlets", s.makeDesk},
 		{"HTTPS", s.startHTTPS},
 		{"management", s.startManagement},
@@ -252,6 +253,9 @@ func (s *server) openPeople(ctx context.Context) (err error) {
 	s.book = addressbook.New(addressbook.Config{Rights: func(u uc.UserURI) addressbook.Rights { return s.policies.Rights(u) }, Directory: s.store, Server: s.set.FQDN, Folder: s.path("abs"), Files: s.bookFiles, Rules: s.phoneRules, Clock: s.clock, Log: s.log})
 	s.people = &people{book: s.book.Changed}
 	s.follows(s.changes.listen(s.people.change))
+	s.follows(s.reloads.listen(func(struct{}) {
+		s.life.Go("directory", func(ctx context.Context) error { return s.people.reload(ctx, s.store) })
+	}))
 	if err := s.people.load(ctx, s.store); err != nil {
 		return err
 	}
@@ -323,7 +327,9 @@ func (s *server) makeLayer(context.Context) error {
 		Link: s.layer, Locate: func(u uc.UserURI) []groupstate.Binding { return s.registrar.Locate(u) },
 		Server: s.fqdn, Epoch: s.epoch, Host: s.set.FQDN, Port: port(s.set.SIP.TLS), Gone: s.watcherGone,
 	})
-	s.peers = sippeer.New(sippeer.Config{Link: s.layer, Life: s.life, Clock: s.clock, Log: s.log, Server: s.fqdn, Epoch: s.epoch})
+	if err := s.sipPeers(); err != nil {
+		return err
+	}
 	s.proxy = sipproxy.New(sipproxy.Config{Layer: s.layer, Peers: s.peers})
 	return nil
 }
@@ -355,7 +361,21 @@ func (s *server) watcherGone(user uc.UserURI, sub *groupstate.Subscription) {
 }
 
 func (s *server) makeServices(context.Context) error {
+	known, err := s.knownServer()
+	if err != nil {
+		return err
+	}
+	nonces, err := s.authority.Secret("nonce", 32)
+	if err != nil {
+		return err
+	}
+	var preferred func(uc.UserURI) (uc.ServerFQDN, string, bool)
+	contact := ""
+	if s.fabric != nil {
+		preferred, contact = s.preferred, s.fabric.contactOf(s.fqdn)
+	}
 	s.registrar = registrar.New(registrar.Config{
+		Preferred: preferred, Contact: contact,
 		Groups: s.groups, Link: s.layer, Life: s.life, Clock: s.clock, Log: s.log,
 		FQDN: s.fqdn, Epoch: s.epoch, Policy: s.policies.Registrar,
 		Describe: func(res *sip.Message) { s.mux.Describe(res) },
@@ -371,6 +391,7 @@ func (s *server) makeServices(context.Context) error {
 		Policies:    s.policies,
 		Locate:      s.registrar.Locate,
 		Way:         s.peers.Way,
+		Pool:        s.focusPool(),
 		DisplayName: func(u uc.UserURI) string { return s.people.DisplayName(context.Background(), u) }, JoinURL: s.joinURL,
 	})
 	s.im = im.New(im.Config{
@@ -380,6 +401,7 @@ func (s *server) makeServices(context.Context) error {
 	})
 	s.gate = sipauth.New(sipauth.Config{
 		Accounts: s.auth, Policy: s.signInPolicy, FQDN: s.set.FQDN, Domain: s.set.Domain, STSURI: s.stsURI,
+		Server: known, NonceKey: nonces,
 		Keytab: s.currentKeytab, Certificate: s.tlsdskCertificate, Brake: s.brake, Clock: s.clock, Log: s.log,
 	})
 	return nil
@@ -433,30 +455,42 @@ func (s *server) makeRoutes(context.Context) error {
 // adopt lets every service learn what the groups hold and follow what happens.
 func (s *server) adopt(ctx context.Context) error {
 	for _, x := range s.groups.all {
-		if err := x.Read(ctx, func(state *groupstate.State) {
-			s.presence.Adopt(state)
-			s.im.Adopt(state)
-			x.raft.Observe(func(index uint64, events []any) {
-				if _, lost := events[0].(replica.Lost); lost {
-					s.reload(state)
-				}
-				s.registrar.Observe(index, events)
-				s.im.Observe(state, events)
-				s.meetings.Observe(events)
-				s.contacts.Observe(state, events)
-				s.presence.Observe(state, events)
-			})
+		if err := x.raft.Inspect(ctx, func() {
+			s.presence.Adopt(x.state)
+			s.im.Adopt(x.state)
+			s.follows(x.raft.Observe(func(index uint64, events []any) { s.observe(x.state, index, events) }))
 		}); err != nil {
 			return err
 		}
-		if err := s.registrar.Adopt(ctx, x); err != nil {
+		if err := s.adoptGroup(ctx, x); err != nil {
 			return err
 		}
-		if err := x.raft.Feed("contacts", s.contacts.Feed); err != nil {
+		if err := x.feedTo(s.contacts.Feed); err != nil {
 			return err
 		}
+		s.life.Add("feed", time.Second, func(context.Context) error { return x.feedTo(nil) })
 	}
 	return nil
+}
+
+func (s *server) observe(state *groupstate.State, index uint64, events []any) {
+	if _, lost := events[0].(replica.Lost); lost {
+		s.reload(state)
+	}
+	s.registrar.Observe(index, events)
+	s.im.Observe(state, events)
+	s.meetings.Observe(events)
+	s.contacts.Observe(state, events)
+	s.presence.Observe(state, events)
+}
+
+// adoptGroup has the registrar take a group on. In a pool a group without a quorum keeps
+// nobody from starting.
+func (s *server) adoptGroup(ctx context.Context, x *group) error {
+	if s.fabric != nil {
+		return s.adoptSoon(ctx, x)
+	}
+	return s.registrar.Adopt(ctx, x)
 }
 
 // reload has every service take the state of a group that came as a whole, in place of
@@ -469,7 +503,7 @@ func (s *server) reload(state *groupstate.State) {
 }
 
 func (s *server) listen(ctx context.Context) error {
-	tlsConf := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.authority.GetCertificate, CipherSuites: httpd.Ciphers()}
+	tlsConf := &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.authority.GetCertificate, CipherSuites: httpd.Ciphers(), ClientAuth: s.asksForCertificates()}
 	for _, l := range []struct {
 		network string
 		addr    conf.Address

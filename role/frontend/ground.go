@@ -50,6 +50,10 @@ type ground struct {
 
 	changes   hub[users.Change]   // of the directory
 	documents hub[central.Change] // of the configuration
+	reloads   hub[struct{}]       // the directory came as a whole from another server
+
+	fabric         *fabric        // nil on a Standard Edition server
+	directoryGroup *replica.Group // the same
 }
 
 func newGround(ctx context.Context, set conf.Settings, log *slog.Logger) *ground {

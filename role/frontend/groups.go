@@ -8,6 +8,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"sync/atomic"
 
 	"trivet/fault"
 	"trivet/kit/clock"
@@ -28,6 +29,29 @@ type group struct {
 	state *groupstate.State
 
 	behind follower // changes of the directory that the group has not followed yet
+
+	fed  bool                             // the feed is started; the starts of services follow one another
+	feed atomic.Pointer[replica.FeedFunc] // who takes it now, nil for nobody
+}
+
+// feedTo has f take the durable feed of the group, nil nobody: then it waits.
+func (x *group) feedTo(f replica.FeedFunc) error {
+	if f == nil {
+		x.feed.Store(nil)
+		return nil
+	}
+	x.feed.Store(&f)
+	if x.fed {
+		return nil
+	}
+	x.fed = true
+	return x.raft.Feed("contacts", func(ctx context.Context, index uint64, events []any) error {
+		f := x.feed.Load()
+		if f == nil {
+			return fault.New(fault.Unavailable, "frontend.feed", "the services do not run")
+		}
+		return (*f)(ctx, index, events)
+	})
 }
 
 // machine makes a routing group's state a replica.Machine.
@@ -49,9 +73,9 @@ type groups struct {
 }
 
 // startGroup has this server take part in a routing group.
-func startGroup(ctx context.Context, host *replica.Host, id uc.GroupID) (*group, error) {
+func startGroup(ctx context.Context, host *replica.Host, id uc.GroupID, first replica.Members) (*group, error) {
 	state := groupstate.New()
-	r, err := host.Start(ctx, id, machine{state}, replica.Alone(1))
+	r, err := host.Start(ctx, id, machine{state}, first)
 	if err != nil {
 		return nil, fault.Wrap(fmt.Sprintf("frontend.startGroup %d", id), err)
 	}
@@ -62,7 +86,7 @@ func startGroup(ctx context.Context, host *replica.Host, id uc.GroupID) (*group,
 // until they can be used.
 func startGroups(ctx context.Context, host *replica.Host, n int) (all []*group, err error) {
 	for id := 1; id <= n; id++ {
-		x, err := startGroup(ctx, host, uc.GroupID(id))
+		x, err := startGroup(ctx, host, uc.GroupID(id), replica.Alone(1))
 		if err != nil {
 			return nil, err
 		}

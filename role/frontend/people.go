@@ -37,6 +37,35 @@ func (p *people) load(ctx context.Context, store users.Store) error {
 	return nil
 }
 
+// reload reads every user again, when the directory came as a whole.
+func (p *people) reload(ctx context.Context, store users.Store) error {
+	p.mu.Lock() // changes wait: they are newer than what is read, or the same
+	defer p.mu.Unlock()
+	all, err := store.List(ctx, users.Query{})
+	if err != nil {
+		return err
+	}
+	have := map[uc.UserURI]bool{}
+	for i := range all {
+		u := &all[i]
+		if u.SipAddress == "" {
+			continue
+		}
+		have[u.SipAddress] = true
+		was, _ := p.byAddr.Swap(u.SipAddress, u)
+		old, _ := was.(*users.User)
+		p.book(old, u)
+	}
+	p.byAddr.Range(func(addr, u any) bool {
+		if !have[addr.(uc.UserURI)] {
+			p.byAddr.Delete(addr)
+			p.book(u.(*users.User), nil)
+		}
+		return true
+	})
+	return nil
+}
+
 func (p *people) change(c users.Change) {
 	p.mu.Lock()
 	defer p.mu.Unlock()

@@ -3,6 +3,7 @@ package frontend
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"trivet/admin/cmdlet"
@@ -12,16 +13,19 @@ import (
 // pool is the pool of one.
 type pool struct{ *server }
 
-func (p pool) FQDN() uc.PoolFQDN { return uc.PoolFQDN(p.fqdn) }
+func (p pool) FQDN() uc.PoolFQDN { return p.ground.pool }
 func (p pool) Domains() []string { return []string{p.set.Domain} }
 func (p pool) HomeServer() string {
-	return "CN=Lc Services,CN=Microsoft,CN=" + string(p.fqdn) + ",CN=Pools,CN=RTC Service"
+	return "CN=Lc Services,CN=Microsoft,CN=" + string(p.FQDN()) + ",CN=Pools,CN=RTC Service"
 }
 
 func (p pool) Placement(_ context.Context, user uc.UserURI) (cmdlet.Placement, error) {
 	x, err := p.groups.of(user)
 	if err != nil {
 		return cmdlet.Placement{}, err
+	}
+	if p.fabric != nil {
+		return p.fabric.placement(x.id), nil
 	}
 	at := cmdlet.Placement{Pool: p.FQDN(), Machines: []uc.ServerFQDN{p.fqdn}}
 	if x.raft.Status().Primary {
@@ -75,4 +79,25 @@ func (p pool) Services(ctx context.Context) ([]cmdlet.Service, error) {
 		service("W3SVC", "WebServer", "HTTPS "+shown(p.https)),
 		p.synchronised(service("MASTER", "CentralManagement", "directory of users, policies", "directory", "configuration")),
 	}, nil
+}
+
+// placement says where the users of a routing group are served: the leader first, then
+// the other voters, the preferred one before the rest.
+func (f *fabric) placement(g uc.GroupID) cmdlet.Placement {
+	at := cmdlet.Placement{Pool: f.pool.FQDN, Primary: f.leader(g)}
+	p := f.state()
+	if int(g) > len(p.Groups) {
+		return at
+	}
+	add := func(name uc.ServerFQDN) {
+		if name != "" && !slices.Contains(at.Machines, name) {
+			at.Machines = append(at.Machines, name)
+		}
+	}
+	add(at.Primary)
+	add(f.server(p.Groups[g-1].Preferred))
+	for _, n := range p.Groups[g-1].Voters {
+		add(f.server(n))
+	}
+	return at
 }

@@ -23,7 +23,7 @@ func (s *server) watch() {
 // a request from a socket. It returns a line on what the server does.
 func (s *server) probe(ctx context.Context) (string, error) {
 	for _, x := range s.groups.all {
-		if err := x.raft.Read(ctx, func() {}); err != nil {
+		if err := x.raft.Inspect(ctx, func() {}); err != nil {
 			return "", fault.Newf(fault.Unavailable, "frontend.probe", "routing group %d does not answer", x.id).Because(err)
 		}
 	}

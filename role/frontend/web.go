@@ -46,7 +46,7 @@ func (s *server) unready(ctx context.Context) map[string]string {
 		problems["configuration"] = "The configuration's database does not answer."
 	}
 	for _, st := range s.host.Status() {
-		if !st.Primary {
+		if !st.Primary && s.fabric == nil {
 			problems[fmt.Sprintf("routing group %d", st.Group)] = "The routing group has no primary."
 		}
 	}
