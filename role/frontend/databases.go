@@ -10,8 +10,13 @@ import (
 	"trivet/store/backend"
 )
 
-// Databases are those of the Back End, which a Standard Edition does not have.
-func (d deployment) Databases() cmdlet.Databases { return nil }
+// Databases are those of the Back End; a Standard Edition server has none.
+func (d deployment) Databases() cmdlet.Databases {
+	if d.backEnd == nil {
+		return nil
+	}
+	return *d.backEnd
+}
 
 // backEnd is the Back End of a pool, for the cmdlets.
 type backEnd struct {

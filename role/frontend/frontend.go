@@ -35,6 +35,7 @@ import (
 	"trivet/rule/groupstate"
 	"trivet/service/addressbook"
 	"trivet/service/auth"
+	"trivet/service/backstore"
 	"trivet/service/conference"
 	"trivet/service/contacts"
 	"trivet/service/dirsync"
@@ -75,7 +76,8 @@ type server struct {
 	im        *im.Service
 	meetings  *conference.Service
 	desk      *admin.Server
-	backing   sync.Mutex // held while a backup is made
+	copies    *backstore.Service // in the Back End; nil without one
+	backing   sync.Mutex         // held while a backup is made
 
 	sipTLS, sipTCP, sipUDP, sipWS, sipWSS, https netip.AddrPort
 }
@@ -104,6 +106,7 @@ func (s *server) steps() []step {
 		{"route table", s.makeRoutes},
 		{"adoption of groups", s.adopt},
 		{"other servers", s.keepPeers},
+		{"copy in the Back End", s.copyToBackEnd},
 		{"cmdlets", s.makeDesk},
 		{"HTTPS", s.startHTTPS},
 		{"management", s.startManagement},

@@ -54,6 +54,7 @@ type ground struct {
 
 	fabric         *fabric        // nil on a Standard Edition server
 	directoryGroup *replica.Group // the same
+	backEnd        *backEnd       // nil without databases of a pool
 }
 
 func newGround(ctx context.Context, set conf.Settings, log *slog.Logger) *ground {

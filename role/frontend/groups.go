@@ -70,6 +70,7 @@ type groups struct {
 	home    func(uc.UserURI) (uc.GroupID, bool)
 	enabled func(uc.UserURI) bool
 	clock   clock.Clock
+	limited func() bool // reports resiliency mode; nil: there is none
 }
 
 // startGroup has this server take part in a routing group.
@@ -115,6 +116,9 @@ func (g *groups) of(user uc.UserURI) (*group, error) {
 func (g *groups) Propose(ctx context.Context, user uc.UserURI, cmd groupstate.Command) (any, error) {
 	x, err := g.of(user)
 	if err != nil {
+		return nil, err
+	}
+	if err := g.refuseLasting(user, cmd); err != nil {
 		return nil, err
 	}
 	result, err := x.propose(ctx, cmd)

@@ -208,9 +208,6 @@ func (m *member) claim(ctx context.Context, by uc.ServerFQDN) (id identity, wait
 	return id, "", nil
 }
 
-// poolExisted reports whether the Back End has ever heard of the pool.
-func (m *member) poolExisted(context.Context) (bool, error) { return false, nil }
-
 // missing are the servers that have not greeted.
 func (m *member) missing(greetings map[uc.ServerFQDN]hello) (names []uc.ServerFQDN) {
 	for _, n := range m.fabric.pool.Names() {

@@ -36,6 +36,8 @@ type member struct {
 	out       io.Writer
 	directory *directory.Machine
 
+	marked sync.Once // word was left in the Back End that the pool exists
+
 	mu     sync.Mutex // guards reason
 	reason string     // what the server waits for, "" once it serves
 }
@@ -69,6 +71,7 @@ func RunMember(ctx context.Context, set conf.Settings, at Place, log *slog.Logge
 		{"directory", m.openDirectory},
 		{"configuration", m.openCentral},
 		{"certificates", m.openCertificates},
+		{"Back End", m.openBackEnd},
 		{"links", m.openLinks},
 	})
 	if err == nil {
@@ -249,9 +252,13 @@ func (m *member) openLinks(ctx context.Context) (err error) {
 // openPool opens the groups' host and starts the pool group.
 func (m *member) openPool(ctx context.Context) error {
 	f := m.fabric
-	host, err := replica.Open(context.WithoutCancel(ctx), replica.Config{
+	cfg := replica.Config{
 		Dir: m.path("groups"), NodeID: f.number, Log: m.log, Clock: m.clock, Servers: f.server, Transport: wire{f}, Witness: quorum.Witness,
-	})
+	}
+	if m.backEnd != nil {
+		cfg.WitnessStore = m.backEnd.store
+	}
+	host, err := replica.Open(context.WithoutCancel(ctx), cfg)
 	if err != nil {
 		return err
 	}
@@ -268,6 +275,7 @@ func (m *member) openPool(ctx context.Context) error {
 	f.group = group
 	f.receive()
 	m.startManager()
+	m.startMirroring()
 	return nil
 }
 
@@ -364,6 +372,7 @@ func (m *member) agree(ctx context.Context) error {
 	if s := p.Server(m.fqdn); s.Number != m.fabric.number {
 		return fault.Newf(fault.Invalid, "frontend.agree", "the pool knows this server under the number %d, and the data folder is that of number %d: another folder was used meanwhile; start it with an empty folder", s.Number, m.fabric.number).About(m.set.Data)
 	}
+	m.marked.Do(func() { m.life.Go("word in the Back End", m.markOpened) })
 	if err := m.directoryGroup.Read(limited, func() {}); err != nil {
 		return m.later(ctx, "the directory", err)
 	}
