@@ -1,0 +1,220 @@
+package drill
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"trivet/box"
+	"trivet/test/peer/pidgin"
+)
+
+const (
+	domain   = "example.test"
+	patience = 60 * time.Second
+)
+
+// The people of a pool.
+const (
+	alice = "sip:alice@" + domain
+	bob   = "sip:bob@" + domain
+	carol = "sip:carol@" + domain
+)
+
+func TestMain(m *testing.M) {
+	status := m.Run()
+	if dir, err := programDir(); err == nil {
+		os.RemoveAll(dir)
+	}
+	os.Exit(status)
+}
+
+var programDir = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "trivet-drill") })
+
+// program builds the program and returns its path.
+var program = sync.OnceValues(func() (string, error) {
+	dir, err := programDir()
+	if err != nil {
+		return "", err
+	}
+	mod, err := exec.Command("go", "env", "GOMOD").Output()
+	if err != nil {
+		return "", err
+	}
+	file := filepath.Join(dir, "trivet")
+	build := exec.Command("go", "build", "-o", file, "./cmd/trivet")
+	build.Dir = filepath.Dir(strings.TrimSpace(string(mod)))
+	build.Env = append(os.Environ(), "CGO_ENABLED=0")
+	if out, err := build.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("go build ./cmd/trivet: %w\n%s", err, out)
+	}
+	return file, nil
+})
+
+// Pool is a pool of real processes.
+type Pool struct {
+	*box.Box
+	t         *testing.T
+	program   string
+	passwords map[string]string // by SIP address
+}
+
+// Start starts a pool with nobody in it and does not wait.
+func Start(t *testing.T, spec box.Spec) *Pool {
+	t.Helper()
+	file, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	spec.Dir, spec.Program, spec.Domain = filepath.Join(t.TempDir(), "pool"), []string{file, "server"}, domain
+	if spec.Log == nil {
+		spec.Log = slog.New(slog.DiscardHandler)
+	}
+	b, err := box.Start(t.Context(), spec)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := &Pool{Box: b, t: t, program: file, passwords: map[string]string{}}
+	t.Cleanup(func() {
+		if t.Failed() {
+			p.logs()
+		}
+		if err := b.Close(context.Background()); err != nil {
+			t.Log(err)
+		}
+	})
+	return p
+}
+
+// Ready starts a pool of three and waits for it, with users.
+func Ready(t *testing.T, spec box.Spec, users ...string) *Pool {
+	t.Helper()
+	p := Start(t, spec)
+	p.AllReady()
+	for _, u := range users {
+		p.NewUser(u)
+	}
+	return p
+}
+
+// soon is the time in which something has to happen.
+func (p *Pool) soon() context.Context {
+	ctx, cancel := context.WithTimeout(p.t.Context(), patience)
+	p.t.Cleanup(cancel)
+	return ctx
+}
+
+func (p *Pool) must(err error) {
+	p.t.Helper()
+	if err != nil {
+		p.t.Fatal(err)
+	}
+}
+
+// AllReady waits until every server serves.
+func (p *Pool) AllReady() { p.t.Helper(); p.must(p.AwaitReady(p.soon())) }
+
+// Wait waits for the state of a server.
+func (p *Pool) Wait(name string, states ...box.State) {
+	p.t.Helper()
+	p.must(p.Await(p.soon(), name, states...))
+}
+
+// Cmdlet runs a cmdlet as the owner of a server's data folder.
+func (p *Pool) Cmdlet(at string, args ...string) (string, error) {
+	cmd := exec.CommandContext(p.soon(), p.program, append(args, "--data", p.server(at).Data)...)
+	var out, bad bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &bad
+	if err := cmd.Run(); err != nil {
+		return out.String(), fmt.Errorf("%s at %s: %w\n%s%s", args[0], at, err, out.String(), bad.String())
+	}
+	return out.String(), nil
+}
+
+func (p *Pool) server(name string) box.Server {
+	for _, s := range p.Plan.Servers {
+		if s.Name == name {
+			return s
+		}
+	}
+	p.t.Fatalf("no server %s", name)
+	return box.Server{}
+}
+
+// NewUser makes a user at the first server.
+func (p *Pool) NewUser(address string) {
+	p.t.Helper()
+	out, err := p.Cmdlet("fe1", "New-CsUser", "-Identity", strings.TrimPrefix(address, "sip:"), "-GeneratePassword", "-As", "json")
+	p.must(err)
+	var made []struct{ Password string }
+	if err := json.Unmarshal([]byte(out), &made); err != nil || len(made) != 1 || made[0].Password == "" {
+		p.t.Fatalf("New-CsUser printed %s", out)
+	}
+	p.passwords[address] = made[0].Password
+}
+
+// Primary asks a server who leads the user's group; "" for nobody.
+func (p *Pool) Primary(at, user string) string {
+	p.t.Helper()
+	out, err := p.Cmdlet(at, "Get-CsUserPoolInfo", "-Identity", user, "-As", "json")
+	p.must(err)
+	var got []struct{ PrimaryPoolPrimaryRegistrar string }
+	if err := json.Unmarshal([]byte(out), &got); err != nil || len(got) != 1 {
+		p.t.Fatalf("Get-CsUserPoolInfo printed %s", out)
+	}
+	name, _, _ := strings.Cut(got[0].PrimaryPoolPrimaryRegistrar, ".")
+	return name
+}
+
+// account is a user who signs in at a server first.
+func (p *Pool) account(user, at string) pidgin.Account {
+	names := map[string]string{}
+	for _, s := range p.Plan.Servers {
+		names[string(s.FQDN)] = s.Addr.String()
+	}
+	names[string(p.Plan.Pool)] = p.server(at).Addr.String()
+	bare := strings.TrimPrefix(user, "sip:")
+	return pidgin.Account{
+		SignIn: bare, Login: bare, Password: p.passwords[user], Server: string(p.Plan.Pool) + ":5061", Transport: "tls",
+		Machine: "pc-" + bare[:strings.Index(bare, "@")], CA: filepath.Join(p.Plan.Keys(), "ca.pem"), Names: names,
+	}
+}
+
+// SignIn has a user's Lync client sign in over the pool's name, which stands for a server.
+func (p *Pool) SignIn(user, at string) *pidgin.Client {
+	p.t.Helper()
+	return pidgin.Start(p.t, p.account(user, at)).SignOn(p.t)
+}
+
+// logs prints the ends of the servers' logs.
+func (p *Pool) logs() {
+	for _, s := range p.Plan.Servers {
+		b, err := os.ReadFile(s.Log)
+		if err != nil {
+			continue
+		}
+		lines := strings.Split(string(b), "\n")
+		p.t.Logf("the log of %s ends with\n%s", s.Name, strings.Join(lines[max(0, len(lines)-40):], "\n"))
+	}
+}
+
+// await polls for what other processes bring about.
+func await(t *testing.T, what string, cond func() bool) {
+	t.Helper()
+	tick := time.NewTicker(50 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(patience); !cond(); <-tick.C {
+		if time.Now().After(end) {
+			t.Fatalf("waited in vain for: %s", what)
+		}
+	}
+}
