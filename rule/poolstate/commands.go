@@ -9,10 +9,11 @@ import (
 	"trivet/uc"
 )
 
-// Limits of the state.
+// Limits of the state. The largest command within them is shorter than MaxCommand.
 const (
-	MaxGroups   = int(uc.MaxRoutingGroup)
+	MaxGroups   = 4096
 	MaxDocument = 1 << 20 // bytes of the topology
+	MaxText     = 255     // bytes of a name
 )
 
 // Command is one change of the pool.
@@ -41,14 +42,15 @@ type Open struct {
 
 // Claim says that a server has started with a data folder. One that comes with another
 // folder than before has lost what it had: it gets a new number, and the old one is
-// never heard of again.
+// never heard of again. What an administrator has said of it stays.
 type Claim struct {
 	FQDN     uc.ServerFQDN `json:"fqdn"`
 	Instance string        `json:"instance"`
 }
 
 // PutPlace moves the voters of a routing group. Version is that of the place it was
-// decided on.
+// decided on. Voters that are servers no more may stay, since they go one at a time, but
+// none comes.
 type PutPlace struct {
 	Group     uc.GroupID `json:"group"`
 	Version   uint64     `json:"version"`
@@ -99,8 +101,8 @@ func (c *Open) apply(p *Pool) error {
 	switch {
 	case p.Open():
 		return refuse(fault.Exists, "the pool was opened before")
-	case c.ID == "":
-		return refuse(fault.Invalid, "a pool needs an identity")
+	case c.ID == "" || len(c.ID) > MaxText:
+		return refuse(fault.Invalid, "a pool needs an identity of up to %d bytes", MaxText)
 	case len(c.Groups) == 0 || len(c.Groups) > MaxGroups:
 		return refuse(fault.Invalid, "a pool needs 1 to %d routing groups", MaxGroups)
 	case len(c.Document) > MaxDocument:
@@ -115,10 +117,9 @@ func (c *Open) apply(p *Pool) error {
 	}
 	p.FirstServers = uint64(len(c.Members))
 	p.Next = p.FirstServers + 1
-	for i := range c.Groups {
-		g := c.Groups[i]
-		g.Version = 1
-		if err := p.checkPlace(g); err != nil {
+	for _, g := range c.Groups {
+		g = Place{Voters: slices.Sorted(slices.Values(g.Voters)), Preferred: g.Preferred, Version: 1}
+		if err := p.checkPlace(g, nil); err != nil {
 			return err
 		}
 		p.Groups = append(p.Groups, g)
@@ -136,15 +137,27 @@ func (c *Claim) apply(p *Pool) error {
 		return refuse(fault.Unavailable, "the pool was not opened yet")
 	case s == nil:
 		return refuse(fault.NotFound, "%s is not in the topology of the pool; publish one that has it", c.FQDN)
-	case c.Instance == "":
-		return refuse(fault.Invalid, "%s does not say which data folder it has", c.FQDN)
+	case c.Instance == "" || len(c.Instance) > MaxText:
+		return refuse(fault.Invalid, "%s does not say which data folder it has, in up to %d bytes", c.FQDN, MaxText)
 	case s.Instance == "":
 		s.Instance = c.Instance
 	case s.Instance != c.Instance:
-		*s = Server{Number: p.Next, FQDN: s.FQDN, Domain: s.Domain, Instance: c.Instance}
-		p.Next++
+		n, err := p.number()
+		if err != nil {
+			return err
+		}
+		s.Number, s.Instance, s.First = n, c.Instance, false
 	}
 	return nil
+}
+
+// number gives one that no server has had.
+func (p *Pool) number() (uint64, error) {
+	if p.Next >= quorum.Witness {
+		return 0, refuse(fault.Limit, "the pool has given away all %d numbers of servers", quorum.Witness-1)
+	}
+	p.Next++
+	return p.Next - 1, nil
 }
 
 func (c *PutPlace) kind() byte { return 3 }
@@ -157,30 +170,33 @@ func (c *PutPlace) apply(p *Pool) error {
 		return refuse(fault.Stale, "the place of routing group %d has changed meanwhile", c.Group)
 	}
 	next := Place{Voters: slices.Sorted(slices.Values(c.Voters)), Preferred: c.Preferred, Version: at.Version + 1}
-	if err := p.checkPlace(next); err != nil {
+	if err := p.checkPlace(next, at.Voters); err != nil {
 		return err
 	}
 	*at = next
 	return nil
 }
 
-func (p *Pool) checkPlace(g Place) error {
-	seen := map[uint64]bool{}
+// checkPlace refuses a place that names others than servers of the pool, the witness
+// where there is one, and was, the voters of before.
+func (p *Pool) checkPlace(g Place, was []uint64) error {
 	data := 0
-	for _, n := range g.Voters {
-		if seen[n] {
+	for i, n := range g.Voters { // ascending
+		if i > 0 && g.Voters[i-1] == n {
 			return refuse(fault.Invalid, "server %d is named twice", n)
 		}
-		seen[n] = true
-		if n == quorum.Witness {
-			continue
+		if n != quorum.Witness {
+			data++
 		}
-		data++
-		if p.ByNumber(n) == nil {
+		switch known := p.ByNumber(n) != nil || n == quorum.Witness && p.Witness; {
+		case known || slices.Contains(was, n):
+		case n == quorum.Witness:
+			return refuse(fault.NotFound, "the pool has no Back End, and so no witness")
+		default:
 			return refuse(fault.NotFound, "the pool has no server %d", n)
 		}
 	}
-	if data == 0 || data > 3 || g.Preferred == quorum.Witness || !seen[g.Preferred] {
+	if data == 0 || data > 3 || g.Preferred == quorum.Witness || !slices.Contains(g.Voters, g.Preferred) {
 		return refuse(fault.Invalid, "a routing group needs one to three servers, one of them preferred")
 	}
 	return nil
@@ -211,15 +227,17 @@ func (c *Publish) apply(p *Pool) error {
 	}
 	var servers []Server
 	for _, m := range c.Members {
-		s := Server{FQDN: m.FQDN}
-		if old := p.Server(m.FQDN); old != nil {
-			s = *old
-		} else {
-			s.Number = p.Next
-			p.Next++
+		s := p.Server(m.FQDN)
+		if s == nil {
+			n, err := p.number()
+			if err != nil {
+				return err
+			}
+			s = &Server{Number: n, FQDN: m.FQDN}
 		}
-		s.Domain = m.Domain
-		servers = append(servers, s)
+		next := *s
+		next.Domain = m.Domain
+		servers = append(servers, next)
 	}
 	p.Servers, p.Witness = servers, c.Witness
 	p.Topology = Topology{Version: c.Version + 1, Document: c.Document, At: c.Now}
@@ -232,8 +250,11 @@ func checkMembers(list []Member) error {
 	}
 	seen := map[uc.ServerFQDN]bool{}
 	for _, m := range list {
-		if m.FQDN == "" || seen[m.FQDN] {
-			return refuse(fault.Invalid, "a server is named twice, or has no name: %q", m.FQDN)
+		if m.FQDN == "" || len(m.FQDN) > MaxText {
+			return refuse(fault.Invalid, "a server needs a name of up to %d bytes", MaxText)
+		}
+		if seen[m.FQDN] {
+			return refuse(fault.Invalid, "%s is named twice", m.FQDN)
 		}
 		if m.Domain < 1 || m.Domain > quorum.MaxFrontEnds {
 			return refuse(fault.Invalid, "%s needs an upgrade domain from 1 to %d", m.FQDN, quorum.MaxFrontEnds)
@@ -254,6 +275,9 @@ func (c *PutPair) apply(p *Pool) error {
 
 func (c *Recovered) kind() byte { return 7 }
 func (c *Recovered) apply(p *Pool) error {
+	if len(c.Groups) == 0 {
+		return refuse(fault.Invalid, "no group is named that was recovered")
+	}
 	for _, g := range c.Groups {
 		if g != uc.PoolGroup && g != uc.DirectoryGroup && (g == 0 || int(g) > len(p.Groups)) {
 			return refuse(fault.NotFound, "the pool has no group %d", g)
@@ -276,7 +300,25 @@ func (c *PutUpgrade) apply(p *Pool) error {
 	if !sameUpgrade(p.Upgrade, c.Old) {
 		return refuse(fault.Stale, "the upgrade has gone on meanwhile")
 	}
+	if err := c.New.check(); err != nil {
+		return err
+	}
 	p.Upgrade = c.New
+	return nil
+}
+
+func (u *Upgrade) check() error {
+	if u.Domain < 0 || u.Domain > quorum.MaxFrontEnds {
+		return refuse(fault.Invalid, "an upgrade domain has a number from 1 to %d", quorum.MaxFrontEnds)
+	}
+	for i, d := range u.Done {
+		if d < 1 || d > quorum.MaxFrontEnds || slices.Contains(u.Done[:i], d) {
+			return refuse(fault.Invalid, "an upgrade domain has a number from 1 to %d, and is done once", quorum.MaxFrontEnds)
+		}
+	}
+	if len(u.By) > MaxText {
+		return refuse(fault.Limit, "the name of who upgrades has %d bytes, %d are allowed", len(u.By), MaxText)
+	}
 	return nil
 }
 

@@ -3,8 +3,9 @@
 // deterministic machine like rule/groupstate: commands go in, and a refused one changes
 // nothing.
 //
-// Commands and snapshots are JSON behind a byte with their kind: there are few of them,
-// and a field that a later version adds is no trouble to the one before.
+// Commands are JSON behind a byte with their kind, the snapshot is JSON: there are few of
+// them. What a later version adds the one before leaves out when it reads, so nobody may
+// propose it as long as servers of the pool run a version that does not know it.
 package poolstate
 
 import (

@@ -7,8 +7,11 @@ import (
 	"trivet/fault"
 )
 
-// MaxCommand bounds an encoded command, in bytes.
-const MaxCommand = 2 << 20
+// MaxCommand bounds an encoded command, MaxSnapshot a state, in bytes.
+const (
+	MaxCommand  = 2 << 20
+	MaxSnapshot = 4 << 20
+)
 
 // commands makes an empty command of each kind. Kinds are append-only.
 var commands = map[byte]func() Command{
@@ -26,11 +29,17 @@ func Encode(c Command) []byte {
 	return append([]byte{c.kind()}, b...)
 }
 
-// Decode reads a command.
+// Decode reads a command. One of a newer version's is fault.Unsupported, anything else
+// that does not fit fault.Limit or fault.Invalid.
 func Decode(b []byte) (Command, error) {
 	const op = "poolstate.Decode"
-	if len(b) == 0 || len(b) > MaxCommand || commands[b[0]] == nil {
-		return nil, fault.New(fault.Invalid, op, "a command of the pool is of an unknown kind or too long")
+	switch {
+	case len(b) == 0:
+		return nil, fault.New(fault.Invalid, op, "a command of the pool is empty")
+	case len(b) > MaxCommand:
+		return nil, fault.Newf(fault.Limit, op, "a command of the pool has %d bytes, %d are allowed", len(b), MaxCommand)
+	case commands[b[0]] == nil:
+		return nil, fault.Newf(fault.Unsupported, op, "command number %d of the pool is not known to this version", b[0])
 	}
 	c := commands[b[0]]()
 	if err := json.Unmarshal(b[1:], c); err != nil {
@@ -72,10 +81,10 @@ func (s *State) Snapshot() func(io.Writer) error {
 	return func(w io.Writer) error { return json.NewEncoder(w).Encode(p) }
 }
 
-// Restore replaces the state by what Snapshot wrote.
+// Restore replaces the state by what Snapshot wrote. After an error it is as before.
 func (s *State) Restore(r io.Reader) error {
 	p := &Pool{}
-	if err := json.NewDecoder(r).Decode(p); err != nil {
+	if err := json.NewDecoder(io.LimitReader(r, MaxSnapshot)).Decode(p); err != nil {
 		return fault.New(fault.Invalid, "poolstate.Restore", "the state of the pool cannot be read").Because(err)
 	}
 	s.pool = p
