@@ -29,6 +29,10 @@ func (s *server) mountBackup(mux *http.ServeMux) (stop func()) {
 
 func (s *server) serveBackup(ctx context.Context, w http.ResponseWriter) {
 	const op = "frontend.serveBackup"
+	if s.fabric != nil {
+		httpd.Problem(w, fault.New(fault.Unsupported, op, "a server of a pool is not backed up by itself, since it would come back with what it has promised forgotten: the other servers and the Back End have its data"))
+		return
+	}
 	if !s.backing.TryLock() {
 		httpd.Problem(w, fault.New(fault.Exists, op, "another backup is being made; wait until it has ended"))
 		return

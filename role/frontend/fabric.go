@@ -128,10 +128,30 @@ func membersOf(list []topology.Computer) (out []poolstate.Member) {
 	return out
 }
 
+// witness is how the last call to the witness ended.
+func (f *fabric) witness() replica.WitnessState {
+	if f.started.Load() == nil {
+		return replica.WitnessState{}
+	}
+	return f.host.Witness()
+}
+
 // quorumReason says what the pool group lacks.
 func (f *fabric) quorumReason() string {
 	all, needed := quorum.Votes(len(f.names()), f.pool.BackEnd != nil)
-	return fmt.Sprintf("a quorum of the pool: %d of %d votes are needed; connected: %s; missing: %s", needed, all, list(f.connected()), list(f.absent()))
+	witness := ""
+	if all > quorum.Seeds(len(f.names())) {
+		witness = "; the witness in the primary Back End database "
+		switch st := f.witness(); {
+		case st.Since.IsZero():
+			witness += "was not asked yet"
+		case st.Err != nil:
+			witness += "does not answer"
+		default:
+			witness += "answers"
+		}
+	}
+	return fmt.Sprintf("a quorum of the pool: %d of %d votes are needed; connected: %s; missing: %s%s", needed, all, list(f.connected()), list(f.absent()), witness)
 }
 
 // live reports whether a server runs and is connected, as seen from here.

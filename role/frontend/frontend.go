@@ -290,7 +290,7 @@ func (s *server) openAuth(context.Context) error {
 		Directory: s.store, Certificates: s.authority, SealKey: seal, TicketKey: ticket, Brake: s.brake, External: s.external(),
 		Server: s.set.FQDN, Domains: []string{s.set.Domain}, Logins: []string{label, s.set.Domain},
 		WebHost: hostPort(s.set.FQDN, s.set.HTTPS), WebHosts: s.webHosts(),
-		Inside: soap.Access{FQDN: s.set.FQDN, Port: port(s.set.SIP.TLS)},
+		Inside: soap.Access{FQDN: string(s.pool), Port: port(s.set.SIP.TLS)},
 		Keytab: s.webKeytab, NTLM: s.webNTLM, Clock: s.clock, Log: s.log,
 	})
 	return err
@@ -298,7 +298,7 @@ func (s *server) openAuth(context.Context) error {
 
 // webHosts are the names under which the web services are reached.
 func (s *server) webHosts() []string {
-	return []string{s.set.FQDN, "localhost", "127.0.0.1", s.set.Listen, "lyncdiscover." + s.set.Domain, "lyncdiscoverinternal." + s.set.Domain, "sip." + s.set.Domain}
+	return []string{s.set.FQDN, string(s.pool), "localhost", "127.0.0.1", s.set.Listen, "lyncdiscover." + s.set.Domain, "lyncdiscoverinternal." + s.set.Domain, "sip." + s.set.Domain}
 }
 
 func (s *server) loadKeytab() error {

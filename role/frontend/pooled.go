@@ -90,6 +90,12 @@ func (s *server) preferred(user uc.UserURI) (name uc.ServerFQDN, contact string,
 	return name, s.fabric.contactOf(name), true
 }
 
+// leadsDirectory reports whether this server does what one server of the pool does for
+// all: it leads the directory group. A Standard Edition server does everything.
+func (s *server) leadsDirectory() bool {
+	return s.fabric == nil || s.directoryGroup.Status().Primary
+}
+
 // focusPool is the pool as conferences see it; nil without one.
 func (s *server) focusPool() conference.Pool {
 	if s.fabric == nil {

@@ -2,6 +2,7 @@ package frontend
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
 	"time"
@@ -23,7 +24,7 @@ func (s *server) openSources(ctx context.Context) error {
 	s.life.Add("state of the synchronisation", 5*time.Second, func(context.Context) error { return state.Close() })
 	s.sync, err = dirsync.New(ctx, dirsync.Config{
 		Sources: s.set.Directory.Sources, Folder: s.set.Data, Domains: []string{s.set.Domain},
-		Users: s.store, State: state, Home: s.give, Settled: s.followed,
+		Users: s.store, State: state, Home: s.give, Settled: s.followed, Turn: s.leadsDirectory,
 		Life: s.life, Clock: s.clock, Log: s.log, Metrics: s.metrics,
 	})
 	return err
@@ -51,7 +52,26 @@ func (s *server) give(u *directory.User) {
 
 // degraded says what is not well, by part, and does not keep the server from
 // serving.
-func (s *server) degraded(context.Context) map[string]string { return s.sync.Problems() }
+func (s *server) degraded(context.Context) map[string]string {
+	problems := s.sync.Problems()
+	if s.fabric == nil {
+		return problems
+	}
+	if problems == nil {
+		problems = map[string]string{}
+	}
+	for _, x := range s.routing {
+		if s.fabric.leader(x.id) == "" {
+			problems[fmt.Sprintf("routing group %d", x.id)] = "The routing group has no primary: its users are not served."
+		}
+	}
+	if s.copies != nil {
+		if since, away := s.copies.Unavailable(); away {
+			problems["Back End"] = "The Back End has not been reached since " + since.UTC().Format(time.RFC3339) + "."
+		}
+	}
+	return problems
+}
 
 func (d deployment) DirectorySync() cmdlet.DirectorySync { return d.sync }
 

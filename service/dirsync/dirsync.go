@@ -65,6 +65,9 @@ type Config struct {
 	State   *syncstate.Store
 	Home    func(u *directory.User)     // gives a new user pool and rights
 	Settled func(context.Context) error // waits until what hangs on users has followed; nil: nothing does
+	// Turn reports whether this server of a pool is the one that synchronises on schedule
+	// just now; nil: it is.
+	Turn func() bool
 
 	Life    *life.Group
 	Clock   clock.Clock
@@ -201,12 +204,19 @@ func (s *Service) schedule(ctx context.Context, x *source) error {
 		if wait > 0 && !s.sleep(ctx, wait) {
 			return nil
 		}
+		if s.cfg.Turn != nil && !s.cfg.Turn() {
+			wait = min(x.Every, turnWait)
+			continue
+		}
 		if _, err := s.run(ctx, x, dirsync.Options{}); err != nil && ctx.Err() == nil {
 			s.cfg.Log.Warn("a directory was not synchronised", "source", x.Name, "err", err)
 		}
 		wait = backoff(s.stateOf(x).Failures, x.Every)
 	}
 }
+
+// turnWait is how long a server waits before it looks whether it has its turn.
+const turnWait = 30 * time.Second
 
 // backoff is the time to the next run after so many failures.
 func backoff(failures int, every time.Duration) time.Duration {
