@@ -37,6 +37,7 @@ type Spec struct {
 	BackEnd   bool           // with a database server; needs Debian's postgresql-15
 	Mirror    bool           // and another that mirrors it
 	Domain    string         // "": example.test
+	Hold      bool           // servers are not started: Run does
 	Number    byte           // 0: the first that is free
 	Program   []string       // how a server is started, in front of its flags; nil: this program's "server"
 	Log       *slog.Logger   // nil: none
@@ -137,11 +138,33 @@ func (b *Box) build(ctx context.Context) error {
 		}
 		p := newProcess(b, s)
 		b.servers, b.machines = append(b.servers, p), append(b.machines, p)
+		if b.spec.Hold {
+			continue
+		}
 		if err := p.start(ctx); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// Wipe destroys the data folder of a server that has ended, as a lost disk does, and
+// gives it the keys of the pool again.
+func (b *Box) Wipe(name string) error {
+	const op = "box.Wipe"
+	for _, p := range b.servers {
+		if p.Name != name && string(p.FQDN) != name {
+			continue
+		}
+		if p.running() {
+			return fault.New(fault.Exists, op, "the server runs; kill or stop it first").About(name)
+		}
+		if err := os.RemoveAll(p.Data); err != nil {
+			return fault.Wrap(op, err)
+		}
+		return pki.Share(b.Plan.Keys(), p.Data)
+	}
+	return fault.New(fault.NotFound, op, "there is no such Front End").About(name)
 }
 
 // keys gives every server the authority and the secrets of the pool.

@@ -20,6 +20,7 @@ kill NAME              end a server at once (SIGKILL)
 stop NAME              stop a server in order (SIGTERM)
 start NAME             start a server that has ended
 restart NAME           stop and start
+wipe NAME              destroy the data folder of a server that has ended
 pause NAME             stop a server's time (SIGSTOP)
 resume NAME            let it go on (SIGCONT)
 cut A B                cut the line between two servers, both ways
@@ -68,6 +69,8 @@ func (b *Box) doServer(ctx context.Context, verb, name string) error {
 		return b.Pause(name)
 	case "resume":
 		return b.Resume(name)
+	case "wipe":
+		return b.Wipe(name)
 	case "restart":
 		if err := b.Stop(ctx, name); err != nil {
 			return err

@@ -19,6 +19,7 @@ var written = [...]Cmdlet{
 	getCertificate,
 	getClientCertificate,
 	getDatabaseMirrorState,
+	getPoolFabricState,
 	getDirectorySyncState,
 	getDistributionGroup,
 	getDistributionGroupMember,

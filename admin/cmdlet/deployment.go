@@ -23,6 +23,8 @@ type Deployment interface {
 	DirectorySync() DirectorySync
 	// Databases are those of the Back End, nil where the pool has none.
 	Databases() Databases
+	// Fabric is the groups of a pool, nil on a Standard Edition server.
+	Fabric() Fabric
 }
 
 // Policies are the policies and configurations of the deployment.

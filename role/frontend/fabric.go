@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync/atomic"
+	"time"
 
 	"trivet/fault"
 	"trivet/kit/clock"
@@ -16,6 +17,7 @@ import (
 	"trivet/rule/poolstate"
 	"trivet/rule/quorum"
 	"trivet/rule/topology"
+	"trivet/service/poolmanager"
 	"trivet/uc"
 )
 
@@ -29,6 +31,8 @@ const (
 // fabric is the pool as this server sees it: the links to the other servers, the pool
 // group, and who has which number.
 type fabric struct {
+	start  poolmanager.Go
+	began  time.Time
 	pool   *topology.Pool // as in the document this server was started with
 	self   uc.ServerFQDN
 	number uint64 // of this server; known once it has joined

@@ -63,7 +63,7 @@ func RunMember(ctx context.Context, set conf.Settings, at Place, log *slog.Logge
 	g := newGround(ctx, set, log)
 	g.manager = sdnotify.Open(log)
 	g.pool = at.Pool.FQDN
-	g.fabric = &fabric{pool: at.Pool, self: at.Computer.FQDN, log: log, clock: g.clock}
+	g.fabric = &fabric{pool: at.Pool, self: at.Computer.FQDN, log: log, clock: g.clock, start: g.life.Go, began: g.began}
 	g.fabric.view.Store(&poolstate.Pool{})
 	m := &member{ground: g, document: at.Document, out: out, directory: directory.New()}
 	err := m.climb(ctx, []step{
@@ -302,6 +302,7 @@ func (m *member) firstMembers() replica.Members {
 
 func (m *member) startManager() {
 	m.fabric.serveOrders()
+	m.fabric.serveProgress()
 	manager := poolmanager.New(poolmanager.Config{Pool: managed{m}, Clock: m.clock, Log: m.log})
 	m.life.Go("pool manager", func(ctx context.Context) error { return manager.Run(ctx, m.life.Go) })
 }

@@ -75,7 +75,15 @@ func Start(t *testing.T, spec box.Spec) *Pool {
 	if err != nil {
 		t.Fatal(err)
 	}
-	spec.Dir, spec.Program, spec.Domain = filepath.Join(t.TempDir(), "pool"), []string{file, "server"}, domain
+	dir, err := os.MkdirTemp("", "drill")
+	if err == nil {
+		err = os.Chmod(dir, 0o711) // the user postgres has to get through
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(dir) })
+	spec.Dir, spec.Program, spec.Domain = filepath.Join(dir, "pool"), []string{file, "server"}, domain
 	if spec.Log == nil {
 		spec.Log = slog.New(slog.DiscardHandler)
 	}
@@ -173,6 +181,35 @@ func (p *Pool) Primary(at, user string) string {
 	}
 	name, _, _ := strings.Cut(got[0].PrimaryPoolPrimaryRegistrar, ".")
 	return name
+}
+
+// Groups are the groups of the pool as a server has them.
+func (p *Pool) Groups(at string) (list []Group) {
+	p.t.Helper()
+	out, err := p.Cmdlet(at, "Get-CsPoolFabricState", "-As", "json")
+	p.must(err)
+	if err := json.Unmarshal([]byte(out), &list); err != nil {
+		p.t.Fatalf("Get-CsPoolFabricState printed %s", out)
+	}
+	return list
+}
+
+// Group is a line of Get-CsPoolFabricState.
+type Group struct {
+	Service, State, Primary, Secondaries, Missing, Copies string
+	Group, Behind                                         uint64
+}
+
+// Whole reports whether every group has all of its copies, none of them far behind.
+func (p *Pool) Whole(at string) bool {
+	p.t.Helper()
+	list := p.Groups(at)
+	for _, g := range list {
+		if g.State != "Healthy" || g.Behind > 100 {
+			return false
+		}
+	}
+	return len(list) > 2
 }
 
 // account is a user who signs in at a server first.

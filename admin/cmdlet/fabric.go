@@ -1,0 +1,105 @@
+package cmdlet
+
+import (
+	"context"
+	"time"
+
+	"trivet/fault"
+	"trivet/uc"
+)
+
+// Fabric is the pool's groups and the servers that hold them.
+type Fabric interface {
+	// State is the whole picture, as the server that is asked sees it and the leaders of
+	// the groups tell.
+	State(ctx context.Context) (FabricState, error)
+	// GroupOf is the routing group of a user.
+	GroupOf(user uc.UserURI) (uc.GroupID, error)
+}
+
+// FabricState is how a pool's groups are.
+type FabricState struct {
+	Pool    uc.PoolFQDN
+	Servers []FabricServer
+	Groups  []FabricGroup // the pool group, the directory group, routing groups in order
+	// Votes that the pool group has, those that are present, and those it needs.
+	Votes, Present, Needed int
+	// Witness is "", when the pool has none, "Up", "Down" or "Unknown".
+	Witness string
+}
+
+// FabricServer is a Front End.
+type FabricServer struct {
+	Number   uint64
+	FQDN     uc.ServerFQDN
+	Domain   int // upgrade domain
+	Seed     bool
+	Live     bool
+	Draining bool
+	Since    time.Time // up or down since, as far as the server that is asked knows
+	Leads    int       // groups
+	Votes    int       // groups in which it is a voter
+}
+
+// Kinds of groups, by the names under which they are shown.
+const (
+	PoolService      = "Pool"
+	DirectoryService = "Directory"
+	RoutingService   = "Routing"
+)
+
+// FabricGroup is a group.
+type FabricGroup struct {
+	Service    string
+	Group      uc.GroupID
+	Primary    uc.ServerFQDN // "" for none
+	Preferred  uc.ServerFQDN // that is to lead; "" where it does not matter
+	Generation uint64        // how often it was recovered
+	Replicas   []FabricReplica
+}
+
+// FabricReplica is a copy of a group.
+type FabricReplica struct {
+	Server uc.ServerFQDN // or Witness
+	Role   string        // Primary, Secondary, Observer, Witness
+	Live   bool
+	Known  bool   // Behind is known: the primary was asked
+	Behind uint64 // entries
+}
+
+// Roles of replicas.
+const (
+	RolePrimary   = "Primary"
+	RoleSecondary = "Secondary"
+	RoleObserver  = "Observer"
+	RoleWitness   = "Witness"
+)
+
+// Redundancy is how many voters with data are there, and how many there should be.
+func (g FabricGroup) Redundancy() (live, of int) {
+	for _, r := range g.Replicas {
+		if r.Role == RolePrimary || r.Role == RoleSecondary {
+			of++
+			if r.Live {
+				live++
+			}
+		}
+	}
+	return live, of
+}
+
+// Quorum reports whether the group has a primary.
+func (g FabricGroup) Quorum() bool { return g.Primary != "" }
+
+// fabric returns the groups of a pool, or the error that there is nothing to ask.
+func (c *Call) fabric(op, poolFqdn string) (Fabric, error) {
+	if poolFqdn != "" {
+		if _, err := c.pool(poolFqdn); err != nil {
+			return nil, wrong("PoolFqdn", "needs a pool of this deployment (%s), not %q", c.Deployment.Pool().FQDN(), clip(poolFqdn))
+		}
+	}
+	if f := c.Deployment.Fabric(); f != nil {
+		return f, nil
+	}
+	return nil, fault.Newf(fault.NotFound, op, "%s is a Standard Edition server: it keeps one copy of everything, and there is no fabric", c.Deployment.Pool().FQDN()).About("PoolFqdn")
+}
