@@ -12,7 +12,7 @@ type Handover struct {
 // Handovers names the groups whose primary is to hand over: to the preferred server as
 // soon as that is well, and away from one that drains or is no part of the pool any more,
 // to whoever can lead. leaders has the number of the server that leads each group now, 0
-// where none does. There are at most MaxAtOnce.
+// where none does.
 func Handovers(servers []Server, places []Place, leaders []uint64) []Handover {
 	p := newPlan(servers, false)
 	for _, n := range leaders {
@@ -20,7 +20,7 @@ func Handovers(servers []Server, places []Place, leaders []uint64) []Handover {
 	}
 	var out []Handover
 	for g, at := range places {
-		if g >= len(leaders) || len(out) >= MaxAtOnce {
+		if g >= len(leaders) {
 			break
 		}
 		from, to, why := leaders[g], at.Preferred, "the preferred server is well"

@@ -94,7 +94,7 @@ func (p *plan) mend(voters []uint64, sound func([]uint64) bool) (to []uint64, wh
 	if len(gone) == 0 && len(data) > p.copies && try(without(data, p.worst(data)), "a copy is too many") {
 		return to, why
 	}
-	if slices.Contains(voters, quorum.Witness) != p.witness {
+	if slices.Contains(voters, quorum.Witness) != slices.Contains(p.complete(slices.Clone(data)), quorum.Witness) {
 		try(data, "the witness comes or goes")
 	}
 	return to, why
@@ -135,7 +135,7 @@ func (p *plan) relieve(places []Place, out []Change) []Change {
 		if lead := p.leader(at.Voters); lead != 0 && p.rank(lead) == 0 {
 			to := Place{slices.Clone(at.Voters), lead}
 			p.move(at, to)
-			out = append(out, Change{g, to, "another server is to lead"})
+			out = append(out, Change{g, to, "its server drains or is gone"})
 		}
 	}
 	return out

@@ -125,6 +125,13 @@ func (p *plan) majority(voters []uint64, strangers bool) bool {
 	return live >= quorum.Majority(len(voters))
 }
 
+// Lives reports whether most of the voters run, so that a group may be given them. The
+// witness is taken for one that does, and so are those that are none of the servers: they
+// are about to go, and what they do is not known.
+func Lives(servers []Server, voters []uint64) bool {
+	return newPlan(servers, false).majority(voters, true)
+}
+
 // clashes is how many of the voters, n aside, are in the upgrade domain of n.
 func (p *plan) clashes(n uint64, voters []uint64) (k int) {
 	for _, v := range voters {
@@ -180,9 +187,10 @@ func (p *plan) leader(voters []uint64) uint64 {
 	})
 }
 
-// complete adds the witness where it votes.
+// complete adds the witness where it votes. One copy alone has no use for it: the two
+// could not do without each other.
 func (p *plan) complete(data []uint64) []uint64 {
-	if p.witness {
+	if p.witness && len(data) > 1 {
 		data = append(data, quorum.Witness)
 	}
 	slices.Sort(data)

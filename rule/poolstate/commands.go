@@ -80,9 +80,12 @@ type PutPair struct {
 	New mirroring.Pair `json:"new"`
 }
 
-// Recovered notes that groups go on with one copy each.
+// Recovered notes that groups go on with one copy each. The place of a routing group is
+// that copy's server alone from then on: others come as to any group that lacks copies,
+// which the voters of before, most of them lost, could not be waited for.
 type Recovered struct {
 	Groups     []uc.GroupID `json:"groups"`
+	Copies     []uint64     `json:"copies"`     // the server of each
 	Generation uint64       `json:"generation"` // higher than those before
 }
 
@@ -275,22 +278,26 @@ func (c *PutPair) apply(p *Pool) error {
 
 func (c *Recovered) kind() byte { return 7 }
 func (c *Recovered) apply(p *Pool) error {
-	if len(c.Groups) == 0 {
-		return refuse(fault.Invalid, "no group is named that was recovered")
-	}
-	for _, g := range c.Groups {
-		if g != uc.PoolGroup && g != uc.DirectoryGroup && (g == 0 || int(g) > len(p.Groups)) {
-			return refuse(fault.NotFound, "the pool has no group %d", g)
-		}
-		if p.Generations[g] >= c.Generation {
-			return refuse(fault.Stale, "group %d was recovered under the number %d before", g, p.Generations[g])
-		}
+	if len(c.Groups) == 0 || len(c.Groups) != len(c.Copies) {
+		return refuse(fault.Invalid, "each group that was recovered needs the server whose copy it goes on with")
 	}
 	if p.Generations == nil {
 		p.Generations = map[uc.GroupID]uint64{}
 	}
-	for _, g := range c.Groups {
+	for i, g := range c.Groups {
+		routing := g > 0 && int(g) <= len(p.Groups)
+		switch {
+		case !routing && g != uc.PoolGroup && g != uc.DirectoryGroup:
+			return refuse(fault.NotFound, "the pool has no group %d", g)
+		case p.Generations[g] >= c.Generation:
+			return refuse(fault.Stale, "group %d was recovered under the number %d before", g, p.Generations[g])
+		case p.ByNumber(c.Copies[i]) == nil:
+			return refuse(fault.NotFound, "the pool has no server %d", c.Copies[i])
+		}
 		p.Generations[g] = c.Generation
+		if routing {
+			p.Groups[g-1] = Place{Voters: c.Copies[i : i+1 : i+1], Preferred: c.Copies[i], Version: p.Groups[g-1].Version + 1}
+		}
 	}
 	return nil
 }

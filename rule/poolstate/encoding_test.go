@@ -29,7 +29,7 @@ func specimens() []Command {
 		&Drain{"fe1.example.test", true},
 		&Publish{1, 2, true, members(1), []byte("d")},
 		&PutPair{Old: synchronized, New: synchronized},
-		&Recovered{[]uc.GroupID{1, uc.DirectoryGroup}, 2},
+		&Recovered{[]uc.GroupID{1, uc.DirectoryGroup}, []uint64{1, 2}, 2},
 		&PutUpgrade{Upgrade{2, 1, []int{1}, true, "y"}, Upgrade{1, 2, []int{3}, true, "x"}},
 	}
 }
@@ -97,10 +97,10 @@ func whole(t *testing.T) *State {
 	for _, c := range []Command{
 		opening(3),
 		&Claim{"fe1.example.test", "a"},
-		&PutPlace{1, 1, []uint64{1, 3}, 3},
 		&Drain{"fe1.example.test", true},
 		&PutPair{New: mirroring.Pair{OnMirror: true, Synchronized: true}},
-		&Recovered{[]uc.GroupID{1, uc.PoolGroup}, 2},
+		&Recovered{[]uc.GroupID{2, uc.PoolGroup}, []uint64{1, 1}, 2},
+		&PutPlace{1, 1, []uint64{1, 3}, 3},
 		&PutUpgrade{New: Upgrade{1, 2, []int{3}, true, "x"}},
 	} {
 		do(t, s, c)

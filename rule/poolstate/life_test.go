@@ -100,14 +100,39 @@ func (l *life) disturb() {
 	}
 }
 
+// recover has the groups go on that have lost their majority, each with the copy of a
+// server that runs.
+func (l *life) recover() {
+	p := l.s.Pool()
+	servers := l.servers()
+	c := &Recovered{Generation: 1}
+	for i, g := range p.Groups {
+		if placement.Lives(servers, g.Voters) {
+			continue
+		}
+		if at := slices.IndexFunc(servers, func(s placement.Server) bool { return s.Live }); at >= 0 {
+			c.Groups, c.Copies = append(c.Groups, uc.GroupID(i+1)), append(c.Copies, servers[at].Number)
+			c.Generation = max(c.Generation, p.Generations[uc.GroupID(i+1)]+1)
+		}
+	}
+	if len(c.Groups) > 0 {
+		l.do(c)
+	}
+}
+
+// servers are those of the pool as placement sees them.
+func (l *life) servers() (list []placement.Server) {
+	for _, s := range l.s.Pool().Servers {
+		list = append(list, placement.Server{Number: s.Number, Domain: s.Domain, Live: l.live[s.FQDN], Gone: !l.live[s.FQDN], Draining: s.Draining})
+	}
+	return list
+}
+
 // place takes all steps that placement names. None may be refused.
 func (l *life) place() {
 	for round := 0; ; round++ {
 		p := l.s.Pool()
-		var servers []placement.Server
-		for _, s := range p.Servers {
-			servers = append(servers, placement.Server{Number: s.Number, Domain: s.Domain, Live: l.live[s.FQDN], Gone: !l.live[s.FQDN], Draining: s.Draining})
-		}
+		servers := l.servers()
 		var places []placement.Place
 		for _, g := range p.Groups {
 			places = append(places, placement.Place{Voters: g.Voters, Preferred: g.Preferred})
@@ -135,10 +160,14 @@ func TestAnyLifeOfAPool(t *testing.T) {
 			l.open()
 			for range 12 {
 				l.disturb()
+				if l.r.IntN(4) == 0 {
+					l.recover()
+				}
 				if l.r.IntN(3) > 0 {
 					l.place()
 				}
 			}
+			l.heal()
 			want := written(t, l.s)
 			cut := l.r.IntN(len(l.log))
 			a := New()
@@ -158,6 +187,27 @@ func TestAnyLifeOfAPool(t *testing.T) {
 				t.Errorf("another server has\n%s\nwant\n%s", got, want)
 			}
 		})
+	}
+}
+
+// heal has everything well again: then no group lacks a copy, and none has a voter that
+// is no server.
+func (l *life) heal() {
+	l.t.Helper()
+	for _, s := range l.s.Pool().Servers {
+		l.live[s.FQDN] = true
+		l.do(&Drain{s.FQDN, false})
+	}
+	l.place()
+	l.recover()
+	l.place()
+	p := l.s.Pool()
+	for i, g := range p.Groups {
+		data := slices.DeleteFunc(slices.Clone(g.Voters), func(n uint64) bool { return n == quorum.Witness })
+		known := !slices.ContainsFunc(data, func(n uint64) bool { return p.ByNumber(n) == nil })
+		if len(data) != quorum.Copies(len(p.Servers)) || !known || (len(data) < len(g.Voters)) != (p.Witness && len(data) == 2) {
+			l.t.Errorf("group %d has %+v of %+v", i+1, g, p.Servers)
+		}
 	}
 }
 

@@ -30,8 +30,11 @@ func TestRefusals(t *testing.T) {
 		{"no upgrade domain", &Publish{Version: 1, Members: []Member{{"fe1.example.test", 0}}}, fault.Invalid},
 		{"an upgrade domain too many", &Publish{Version: 1, Members: []Member{{"fe1.example.test", 13}}}, fault.Invalid},
 		{"nothing recovered", &Recovered{Generation: 1}, fault.Invalid},
-		{"recovered without a number", &Recovered{Groups: []uc.GroupID{1}}, fault.Stale},
-		{"group 0 recovered", &Recovered{Groups: []uc.GroupID{0}, Generation: 1}, fault.NotFound},
+		{"recovered from nowhere", &Recovered{Groups: []uc.GroupID{1, 2}, Copies: []uint64{1}, Generation: 1}, fault.Invalid},
+		{"recovered from a server that is none", &Recovered{Groups: []uc.GroupID{1, 2}, Copies: []uint64{1, 9}, Generation: 1}, fault.NotFound},
+		{"recovered without a number", &Recovered{Groups: []uc.GroupID{1}, Copies: []uint64{1}}, fault.Stale},
+		{"recovered twice at once", &Recovered{Groups: []uc.GroupID{1, 1}, Copies: []uint64{1, 2}, Generation: 1}, fault.Stale},
+		{"group 0 recovered", &Recovered{Groups: []uc.GroupID{0}, Copies: []uint64{1}, Generation: 1}, fault.NotFound},
 		{"an upgrade of no domain", &PutUpgrade{New: Upgrade{Domain: -1}}, fault.Invalid},
 		{"an upgrade of a domain too many", &PutUpgrade{New: Upgrade{Domain: 13}}, fault.Invalid},
 		{"a domain upgraded that is none", &PutUpgrade{New: Upgrade{Done: []int{1, 0}}}, fault.Invalid},
@@ -86,6 +89,19 @@ func TestVotersThatAreServersNoMore(t *testing.T) {
 	refused(t, s, &PutPlace{Group: 1, Version: 2, Voters: []uint64{3, 4, quorum.Witness}, Preferred: 3}, fault.NotFound)
 	do(t, s, &PutPlace{Group: 1, Version: 2, Voters: []uint64{3, 4, 5}, Preferred: 3})
 	refused(t, s, &PutPlace{Group: 1, Version: 3, Voters: []uint64{2, 3, 4}, Preferred: 3}, fault.NotFound)
+}
+
+func TestRecovered(t *testing.T) {
+	s := New()
+	was := do(t, s, opening(4))
+	p := do(t, s, &Recovered{Groups: []uc.GroupID{2, uc.PoolGroup}, Copies: []uint64{4, 3}, Generation: 1})
+	if at := p.Groups[1]; !slices.Equal(at.Voters, []uint64{4}) || at.Preferred != 4 || at.Version != 2 || p.Groups[0].Version != 1 {
+		t.Errorf("%+v", p.Groups)
+	}
+	if p.Generations[2] != 1 || p.Generations[uc.PoolGroup] != 1 || p.Generations[1] != 0 || was.Groups[1].Version != 1 {
+		t.Errorf("%+v", p.Generations)
+	}
+	do(t, s, &PutPlace{Group: 2, Version: 2, Voters: []uint64{1, 4}, Preferred: 4})
 }
 
 func TestADrainingServerLosesItsFolder(t *testing.T) {

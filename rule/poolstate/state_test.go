@@ -106,9 +106,9 @@ func TestLifeOfAPool(t *testing.T) {
 	sync := mirroring.Pair{Synchronized: true}
 	refused(t, s, &PutPair{Old: sync, New: sync}, fault.Stale)
 	do(t, s, &PutPair{New: sync})
-	do(t, s, &Recovered{Groups: []uc.GroupID{1, uc.DirectoryGroup}, Generation: 2})
-	refused(t, s, &Recovered{Groups: []uc.GroupID{2, 1}, Generation: 2}, fault.Stale)
-	refused(t, s, &Recovered{Groups: []uc.GroupID{3}, Generation: 2}, fault.NotFound)
+	do(t, s, &Recovered{Groups: []uc.GroupID{1, uc.DirectoryGroup}, Copies: []uint64{3, 3}, Generation: 2})
+	refused(t, s, &Recovered{Groups: []uc.GroupID{2, 1}, Copies: []uint64{3, 3}, Generation: 2}, fault.Stale)
+	refused(t, s, &Recovered{Groups: []uc.GroupID{3}, Copies: []uint64{3}, Generation: 2}, fault.NotFound)
 	do(t, s, &PutUpgrade{New: Upgrade{Domain: 1, Since: 3}})
 	refused(t, s, &PutUpgrade{New: Upgrade{Domain: 2}}, fault.Stale)
 
@@ -136,7 +136,7 @@ func TestEarlierStatesStayAsTheyWere(t *testing.T) {
 	do(t, s, &Claim{"fe1.example.test", "a"})
 	do(t, s, &PutPlace{Group: 2, Version: 1, Voters: []uint64{1}, Preferred: 1})
 	do(t, s, &Drain{"fe2.example.test", true})
-	do(t, s, &Recovered{Groups: []uc.GroupID{1}, Generation: 1})
+	do(t, s, &Recovered{Groups: []uc.GroupID{1}, Copies: []uint64{3}, Generation: 1})
 	old := &State{was}
 	var after bytes.Buffer
 	if err := old.Snapshot()(&after); err != nil || before.String() != after.String() {
@@ -183,6 +183,9 @@ func FuzzRestore(f *testing.F) {
 		if s := New(); s.Restore(bytes.NewReader(b)) == nil {
 			s.Pool().Voters()
 			s.Pool().FirstMembers(1, 1)
+			for _, c := range specimens() {
+				s.Apply(1, Encode(c))
+			}
 		}
 	})
 }
