@@ -120,9 +120,10 @@ func (m *Manager) Round(ctx context.Context, start Go) {
 	}
 	servers := m.servers(p)
 	m.place(ctx, p, servers)
+	heirs := m.heirs(p, servers)
 	for _, g := range groups(p) {
-		m.mend(ctx, p, g, start)
-		m.lead(ctx, p, g, servers)
+		m.mend(ctx, p, g, servers, start)
+		m.lead(ctx, g, heirs[g])
 	}
 }
 
@@ -141,10 +142,11 @@ func (m *Manager) open(ctx context.Context) {
 	live := 0
 	var servers []placement.Server
 	for i, member := range c.Members {
-		if m.cfg.Pool.Live(member.FQDN) {
+		x := placement.Server{Number: uint64(i + 1), Domain: member.Domain, Live: m.cfg.Pool.Live(member.FQDN)}
+		if x.Live {
 			live++
 		}
-		servers = append(servers, placement.Server{Number: uint64(i + 1), Domain: member.Domain, Live: true})
+		servers = append(servers, x)
 	}
 	if live < quorum.FirstStart(len(c.Members)) {
 		return
@@ -196,11 +198,7 @@ func (m *Manager) servers(p *poolstate.Pool) []placement.Server {
 
 // place decides where voters go next.
 func (m *Manager) place(ctx context.Context, p *poolstate.Pool, servers []placement.Server) {
-	places := make([]placement.Place, len(p.Groups))
-	for i, g := range p.Groups {
-		places[i] = placement.Place{Voters: g.Voters, Preferred: g.Preferred}
-	}
-	for _, c := range placement.Next(servers, places, p.Witness) {
+	for _, c := range placement.Next(servers, places(p), p.Witness) {
 		id, was := uc.GroupID(c.Group+1), p.Groups[c.Group]
 		if m.unsettled(p, id) {
 			continue // one change of a group at a time
@@ -212,6 +210,15 @@ func (m *Manager) place(ctx context.Context, p *poolstate.Pool, servers []placem
 		}
 		m.cfg.Log.Info("a routing group is placed anew", "group", id, "from", was.Voters, "to", c.Place.Voters, "preferred", c.Place.Preferred, "because", c.Why)
 	}
+}
+
+// places are those of the routing groups.
+func places(p *poolstate.Pool) []placement.Place {
+	list := make([]placement.Place, len(p.Groups))
+	for i, g := range p.Groups {
+		list[i] = placement.Place{Voters: g.Voters, Preferred: g.Preferred}
+	}
+	return list
 }
 
 // unsettled reports whether a group is not yet as was decided before.
@@ -255,18 +262,22 @@ func step(is, want replica.Members) replica.Members {
 	return replica.Members{Voters: is.Voters, Observers: append(slices.Clone(is.Observers), strangers...)}
 }
 
-// mend has the leader of a group change its membership to what was decided.
-func (m *Manager) mend(ctx context.Context, p *poolstate.Pool, g uc.GroupID, start Go) {
+// mend has the leader of a group change its membership to what was decided, unless too
+// many of those who are to vote are away: the group would lose its majority with it.
+func (m *Manager) mend(ctx context.Context, p *poolstate.Pool, g uc.GroupID, servers []placement.Server, start Go) {
 	is, leader, ok := m.cfg.Pool.Membership(g)
 	to := want(p, g)
-	if !ok || leader == 0 || is.Equal(to) || !m.take(g) {
+	if !ok || leader == 0 || is.Equal(to) {
+		return
+	}
+	next := step(is, to)
+	if !slices.Equal(sorted(is.Voters), sorted(next.Voters)) && !placement.Lives(servers, next.Voters) || !m.take(g) {
 		return
 	}
 	started := start("change of a group", func(ctx context.Context) error {
 		defer m.give(g)
 		limited, cancel := context.WithTimeout(ctx, m.cfg.Patience)
 		defer cancel()
-		next := step(is, to)
 		err := m.cfg.Pool.Change(limited, g, next)
 		switch {
 		case err == nil:
@@ -297,14 +308,10 @@ func (m *Manager) give(g uc.GroupID) {
 	delete(m.busy, g)
 }
 
-// lead has a group led by the server that is to lead it, once that is well.
-func (m *Manager) lead(ctx context.Context, p *poolstate.Pool, g uc.GroupID, servers []placement.Server) {
+// lead has a group led by another server; to is 0 when nothing is to change.
+func (m *Manager) lead(ctx context.Context, g uc.GroupID, to uint64) {
 	is, leader, ok := m.cfg.Pool.Membership(g)
-	if !ok || leader == 0 {
-		return
-	}
-	to := m.heir(p, g, leader, servers)
-	if to == 0 || to == leader || !slices.Contains(is.Voters, to) {
+	if !ok || leader == 0 || to == 0 || to == leader || !slices.Contains(is.Voters, to) {
 		return
 	}
 	now := m.cfg.Clock.Now()
@@ -319,25 +326,24 @@ func (m *Manager) lead(ctx context.Context, p *poolstate.Pool, g uc.GroupID, ser
 	}
 }
 
-// heir is who is to lead a group: the preferred server of a routing group; of the pool's
-// own groups any server that does not drain.
-func (m *Manager) heir(p *poolstate.Pool, g uc.GroupID, leader uint64, servers []placement.Server) uint64 {
-	well := func(n uint64) bool {
-		return slices.ContainsFunc(servers, func(s placement.Server) bool { return s.Number == n && s.Live && !s.Draining })
+// heirs are the groups that another server is to lead: the preferred one of a routing
+// group, or whoever can when who leads drains; of the pool's own groups any server that
+// does not drain.
+func (m *Manager) heirs(p *poolstate.Pool, servers []placement.Server) map[uc.GroupID]uint64 {
+	heirs := map[uc.GroupID]uint64{}
+	leaders := make([]uint64, len(p.Groups))
+	for i := range leaders {
+		_, leaders[i], _ = m.cfg.Pool.Membership(uc.GroupID(i + 1))
 	}
-	if g != uc.PoolGroup && g != uc.DirectoryGroup {
-		if to := p.Groups[g-1].Preferred; well(to) {
-			return to
+	for _, h := range placement.Handovers(servers, places(p), leaders) {
+		heirs[uc.GroupID(h.Group+1)] = h.To
+	}
+	able := slices.IndexFunc(servers, func(s placement.Server) bool { return s.Live && !s.Draining && p.IsSeed(s.Number) })
+	for _, g := range []uc.GroupID{uc.PoolGroup, uc.DirectoryGroup} {
+		_, leader, _ := m.cfg.Pool.Membership(g)
+		if s := p.ByNumber(leader); s != nil && s.Draining && able >= 0 {
+			heirs[g] = servers[able].Number
 		}
-		return 0
 	}
-	if s := p.ByNumber(leader); s == nil || !s.Draining {
-		return 0
-	}
-	for _, n := range p.Voters() {
-		if n != quorum.Witness && well(n) {
-			return n
-		}
-	}
-	return 0
+	return heirs
 }

@@ -152,6 +152,23 @@ func TestFirstStart(t *testing.T) {
 	}
 }
 
+// A pool that opens without two of its servers has no group with voters on both.
+func TestFirstStartWithoutTwo(t *testing.T) {
+	l := newLab(t, 12)
+	for _, name := range l.names[2:] {
+		l.live[name] = true
+	}
+	l.rounds(manager(l), 3, time.Second)
+	if !l.State().Open() {
+		t.Fatal("the pool is not open")
+	}
+	for g, at := range l.State().Groups {
+		if slices.Contains(at.Voters, 1) && slices.Contains(at.Voters, 2) || at.Preferred <= 2 {
+			t.Errorf("group %d cannot begin: %+v", g+1, at)
+		}
+	}
+}
+
 func running(t *testing.T, n int) (*lab, *Manager) {
 	l := newLab(t, n)
 	for _, name := range l.names {
@@ -230,6 +247,48 @@ func TestDraining(t *testing.T) {
 		if leader == 1 {
 			t.Errorf("group %d is led by a server that drains", g)
 		}
+	}
+}
+
+// Who drains hands its groups over even if the server that is to lead them is away.
+func TestDrainingWhileThePreferredIsAway(t *testing.T) {
+	l, m := running(t, 3)
+	l.lose("fe1")
+	heir := uint64(0)
+	for g, at := range l.State().Groups {
+		if at.Preferred == 1 {
+			heir = l.leader[uc.GroupID(g+1)]
+		}
+	}
+	if err := l.Propose(t.Context(), &poolstate.Drain{FQDN: l.State().ByNumber(heir).FQDN, Draining: true}); err != nil {
+		t.Fatal(err)
+	}
+	l.rounds(m, 10, 10*time.Second)
+	for g, leader := range l.leader {
+		if leader == heir {
+			t.Errorf("group %d is led by a server that drains", g)
+		}
+	}
+}
+
+// The pool's own groups are not given voters of whom most are away.
+func TestAGroupIsNotTakenFromThoseWhoRun(t *testing.T) {
+	l, m := running(t, 5)
+	l.lose("fe4")
+	l.lose("fe5")
+	members := l.Topology().Members
+	c := &poolstate.Publish{Version: 1, Witness: true, Members: []poolstate.Member{members[0], members[3], members[4]}, Document: []byte("x")}
+	if err := l.Propose(t.Context(), c); err != nil {
+		t.Fatal(err)
+	}
+	l.rounds(m, 20, time.Second)
+	if is := l.is[uc.PoolGroup].Voters; !slices.Equal(is, []uint64{1, 2, 3, 4, 5}) {
+		t.Errorf("the pool group has the voters %v, of whom one runs", is)
+	}
+	l.live["fe4"] = true
+	l.rounds(m, 20, time.Second)
+	if is := l.is[uc.PoolGroup].Voters; !slices.Equal(is, []uint64{1, 4, 5}) {
+		t.Errorf("the pool group has the voters %v", is)
 	}
 }
 
