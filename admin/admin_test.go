@@ -50,7 +50,7 @@ type deployment struct {
 	passwords map[string]string
 	certs     fakeCertificates
 	policies  *central.Policies
-	backEnd   bool   // there is one
+	backEnd, recovered   bool   // there is one
 	principal string // of it
 }
 

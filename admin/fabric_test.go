@@ -4,6 +4,7 @@ import (
 	"context"
 
 	"trivet/admin/cmdlet"
+	"trivet/fault"
 	"trivet/uc"
 )
 
@@ -32,4 +33,43 @@ func (fakeFabric) State(context.Context) (cmdlet.FabricState, error) {
 		{Service: cmdlet.RoutingService, Group: 1, Primary: "fe1.example.test", Preferred: "fe1.example.test", Replicas: copies},
 		{Service: cmdlet.RoutingService, Group: 2, Preferred: "fe2.example.test", Replicas: lost},
 	}}, nil
+}
+
+// fakeRecovery has one group without a quorum until it is recovered.
+type fakeRecovery struct{ d *deployment }
+
+func (d *deployment) Recovery() cmdlet.Recovery {
+	if !d.backEnd {
+		return nil
+	}
+	return fakeRecovery{d}
+}
+
+func (f fakeRecovery) Plan(context.Context) ([]cmdlet.RecoveryStep, error) {
+	if f.d.recovered {
+		return nil, nil
+	}
+	return []cmdlet.RecoveryStep{{Service: cmdlet.RoutingService, Group: 2, Source: "Replica", Server: "fe1.example.test", Missing: []uc.ServerFQDN{"fe2.example.test", "fe3.example.test"}, MayBeLost: "what only fe2.example.test and fe3.example.test had", Users: 3}}, nil
+}
+
+func (f fakeRecovery) QuorumLoss(ctx context.Context) ([]cmdlet.RecoveryStep, error) {
+	plan, err := f.Plan(ctx)
+	f.d.recovered = true
+	return plan, err
+}
+
+func (fakeRecovery) Restart(context.Context) error { return nil }
+
+func (fakeRecovery) MachineLost(_ context.Context, name uc.ServerFQDN) error {
+	if name != "fe2.example.test" {
+		return fault.Newf(fault.NotFound, "test", "the pool has no server %s", name)
+	}
+	return nil
+}
+
+func (f fakeRecovery) Await(context.Context) (string, error) {
+	if f.d.recovered {
+		return "", nil
+	}
+	return "group 2, which has no primary", nil
 }

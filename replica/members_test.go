@@ -218,3 +218,42 @@ func TestAnObserverMissesThePrimary(t *testing.T) {
 	c.add(t, 2, Members{})
 	await(t, "the observer to know a primary again", func() bool { return observer.Status().Leader != 0 })
 }
+
+// A group of which no copy is left begins anew; an old copy that turns up counts no more.
+func TestAGroupBeginsAnew(t *testing.T) {
+	c := newTrio(t)
+	for n := uint64(1); n <= 3; n++ {
+		c.start(n)
+	}
+	p := c.primary(1, 0)
+	for _, cmd := range series("1a", 0, 70) {
+		propose(t, c.host[p].Group(1), cmd)
+	}
+	m := &ledger{}
+	c.m[1][1] = m
+	if _, err := c.host[1].Renew(soon(t), 1, m, Recovery{}); !fault.Is(err, fault.Stale) {
+		t.Fatalf("without a number: %v", err)
+	}
+	g, err := c.host[1].Renew(soon(t), 1, m, Recovery{Term: c.host[p].Group(1).Status().Term, Generation: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	propose(t, g, "1 first")
+	if got := lines(t, g, m); !slices.Equal(got, []string{"1 first"}) || !g.Status().Members.Equal(Alone(1)) {
+		t.Fatalf("begun anew: %q, %v", got, g.Status().Members)
+	}
+	if err := g.Change(soon(t), Members{[]uint64{1}, []uint64{2}}); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "the old copy to be told", func() bool { return c.host[2].Group(1).Status().Superseded })
+	if err := c.host[2].Stop(soon(t), 1, true); err != nil {
+		t.Fatal(err)
+	}
+	_, c.m[2][1] = join(t, c.host[2], 1, Members{})
+	c.caughtUp(t, 2, []string{"1 first"})
+	c.crash(1, 0, 5)
+	c.add(t, 1, Members{})
+	if got := lines(t, c.host[1].Group(1), c.m[1][1]); !slices.Equal(got, []string{"1 first"}) {
+		t.Errorf("after a crash: %q", got)
+	}
+}

@@ -184,3 +184,33 @@ func (g *Group) sameGeneration(theirs uint64) bool {
 	}
 	return g.generation.Load() == theirs
 }
+
+// Renew gives up what this server has of a group and begins it anew with this server as
+// its only voter, with the state of m, which must be empty: for a group of which no copy
+// is left. Copies of a lower generation that come back are recognised as with Recover.
+func (h *Host) Renew(ctx context.Context, id uc.GroupID, m Machine, r Recovery) (*Group, error) {
+	const op = "replica.Renew"
+	old, err := h.store.generation(id)
+	if err != nil {
+		return nil, damaged(id, h.store.dir, err)
+	}
+	if r.Generation <= old {
+		return nil, fault.Newf(fault.Stale, op, "group %d was recovered before under the number %d", id, old)
+	}
+	if err := h.Stop(ctx, id, true); err != nil {
+		return nil, err
+	}
+	b := h.store.db.NewBatch()
+	defer b.Close()
+	if err := errors.Join(
+		b.Set(key(keyStart, id), numbers(origin, r.Term+1), nil),
+		b.Set(key(keyHard, id), numbers(r.Term+1, 0, origin), nil),
+		b.Set(key(keyConf, id), numbers(confNumbers(Alone(h.cfg.NodeID).conf())...), nil),
+		b.Set(key(keyGeneration, id), numbers(r.Generation), nil),
+		b.Commit(h.sync()),
+	); err != nil {
+		return nil, fault.Wrap(op, err)
+	}
+	h.cfg.Log.Warn("a group begins anew with nothing", "group", id, "generation", r.Generation)
+	return h.Start(ctx, id, m, Members{})
+}

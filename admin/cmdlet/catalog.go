@@ -20,6 +20,8 @@ var written = [...]Cmdlet{
 	getClientCertificate,
 	getDatabaseMirrorState,
 	getPoolFabricState,
+	resetPoolRegistrarState,
+	startPool,
 	getDirectorySyncState,
 	getDistributionGroup,
 	getDistributionGroupMember,

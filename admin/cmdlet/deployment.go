@@ -25,6 +25,8 @@ type Deployment interface {
 	Databases() Databases
 	// Fabric is the groups of a pool, nil on a Standard Edition server.
 	Fabric() Fabric
+	// Recovery brings a pool back, nil on a Standard Edition server.
+	Recovery() Recovery
 }
 
 // Policies are the policies and configurations of the deployment.

@@ -295,5 +295,5 @@ func (m poolMachine) show() {
 
 // propose has the pool group carry out a command.
 func (f *fabric) propose(ctx context.Context, c poolstate.Command) (*poolstate.Pool, error) {
-	return poolstate.Result(f.group.Propose(ctx, poolstate.Encode(c)))
+	return poolstate.Result(f.groupStarted().Propose(ctx, poolstate.Encode(c)))
 }

@@ -80,7 +80,11 @@ func startGroup(ctx context.Context, host *replica.Host, id uc.GroupID, first re
 	if err != nil {
 		return nil, fault.Wrap(fmt.Sprintf("frontend.startGroup %d", id), err)
 	}
-	return &group{id: id, raft: r, state: state, behind: follower{wake: make(chan struct{}, 1)}}, nil
+	return newGroup(id, r, state), nil
+}
+
+func newGroup(id uc.GroupID, r *replica.Group, state *groupstate.State) *group {
+	return &group{id: id, raft: r, state: state, behind: follower{wake: make(chan struct{}, 1)}}
 }
 
 // startGroups has this server take part in the first n routing groups, and waits

@@ -34,7 +34,7 @@ type groupOrder struct {
 
 func (m managed) State() *poolstate.Pool { return m.fabric.state() }
 
-func (m managed) Leads() bool { return m.fabric.group.Status().Primary }
+func (m managed) Leads() bool { return m.fabric.groupStarted().Status().Primary }
 
 func (m managed) Topology() poolstate.Open {
 	return poolstate.Open{

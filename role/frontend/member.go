@@ -36,6 +36,7 @@ type member struct {
 	out       io.Writer
 	directory *directory.Machine
 
+	jobs   chan *job
 	marked sync.Once // word was left in the Back End that the pool exists
 
 	mu     sync.Mutex // guards reason
@@ -65,7 +66,7 @@ func RunMember(ctx context.Context, set conf.Settings, at Place, log *slog.Logge
 	g.pool = at.Pool.FQDN
 	g.fabric = &fabric{pool: at.Pool, self: at.Computer.FQDN, log: log, clock: g.clock, start: g.life.Go, began: g.began}
 	g.fabric.view.Store(&poolstate.Pool{})
-	m := &member{ground: g, document: at.Document, out: out, directory: directory.New()}
+	m := &member{ground: g, document: at.Document, out: out, directory: directory.New(), jobs: make(chan *job)}
 	err := m.climb(ctx, []step{
 		{"data folder", m.openFolder},
 		{"directory", m.openDirectory},
@@ -121,9 +122,10 @@ func (m *member) serveWhileQuorum(ctx context.Context) error {
 	serving, stop := context.WithCancelCause(ctx)
 	defer stop(nil)
 	watched := make(chan struct{})
+	var work *job
 	if !m.life.Go("quorum of the pool", func(context.Context) error { // ends with serving
 		defer close(watched)
-		m.watchQuorum(serving, stop)
+		work = m.watchQuorum(serving, stop)
 		return nil
 	}) {
 		return nil // the process ends
@@ -133,6 +135,10 @@ func (m *member) serveWhileQuorum(ctx context.Context) error {
 	lost := errors.Is(context.Cause(serving), errNoQuorum)
 	stop(nil)
 	<-watched
+	if work != nil {
+		m.carryOut(ctx, work)
+		return nil
+	}
 	switch {
 	case lost:
 		m.log.Error("the services have stopped: the pool has too few servers", "connected", list(m.fabric.connected()), "missing", list(m.fabric.absent()))
@@ -144,15 +150,19 @@ func (m *member) serveWhileQuorum(ctx context.Context) error {
 	return err
 }
 
-// watchQuorum stops the services when the pool group has had no leader for the grace.
-func (m *member) watchQuorum(ctx context.Context, stop context.CancelCauseFunc) {
+// watchQuorum stops the services when the pool group has had no leader for the grace, or
+// when there is something to do for which they may not run, which it returns.
+func (m *member) watchQuorum(ctx context.Context, stop context.CancelCauseFunc) *job {
 	t := m.clock.NewTicker(250 * time.Millisecond)
 	defer t.Stop()
 	last := m.clock.Now()
 	for {
 		select {
 		case <-ctx.Done():
-			return
+			return nil
+		case j := <-m.jobs:
+			stop(errRework)
+			return j
 		case <-t.C():
 		}
 		now := m.clock.Now()
@@ -160,7 +170,7 @@ func (m *member) watchQuorum(ctx context.Context, stop context.CancelCauseFunc) 
 			last = now
 		} else if now.Sub(last) > quorumGrace {
 			stop(errNoQuorum)
-			return
+			return nil
 		}
 	}
 }
@@ -272,10 +282,11 @@ func (m *member) openPool(ctx context.Context) error {
 		return err
 	}
 	f.started.Store(group)
-	f.group = group
 	f.receive()
 	m.startManager()
 	m.startMirroring()
+	m.serveRecovery()
+	m.life.Go("copies of groups", m.watchCopies)
 	return nil
 }
 
@@ -352,6 +363,8 @@ func (m *member) await(ctx context.Context, reason func() string) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
+		case j := <-m.jobs:
+			m.carryOut(ctx, j)
 		case <-m.host.Broken():
 			return m.host.Err()
 		case <-m.life.Context().Done():

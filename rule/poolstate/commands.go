@@ -95,6 +95,13 @@ type PutUpgrade struct {
 	New Upgrade `json:"new"`
 }
 
+// Dismiss says that what a server kept under a number is lost for good: it gets another
+// number now, and claims it when it comes back.
+type Dismiss struct {
+	FQDN   uc.ServerFQDN `json:"fqdn"`
+	Number uint64        `json:"number"`
+}
+
 const op = "poolstate.apply"
 
 func refuse(k fault.Kind, format string, v ...any) error { return fault.Newf(k, op, format, v...) }
@@ -331,4 +338,18 @@ func (u *Upgrade) check() error {
 
 func sameUpgrade(a, b Upgrade) bool {
 	return a.Domain == b.Domain && a.Since == b.Since && a.Ended == b.Ended && a.By == b.By && slices.Equal(a.Done, b.Done)
+}
+
+func (c *Dismiss) kind() byte { return 9 }
+func (c *Dismiss) apply(p *Pool) error {
+	s := p.Server(c.FQDN)
+	switch {
+	case s == nil:
+		return refuse(fault.NotFound, "%s is not a server of the pool", c.FQDN)
+	case s.Number != c.Number:
+		return refuse(fault.Stale, "%s has another number by now", c.FQDN)
+	}
+	*s = Server{Number: p.Next, FQDN: s.FQDN, Domain: s.Domain}
+	p.Next++
+	return nil
 }

@@ -18,6 +18,7 @@ var commands = map[byte]func() Command{
 	1: func() Command { return &Open{} }, 2: func() Command { return &Claim{} }, 3: func() Command { return &PutPlace{} },
 	4: func() Command { return &Drain{} }, 5: func() Command { return &Publish{} }, 6: func() Command { return &PutPair{} },
 	7: func() Command { return &Recovered{} }, 8: func() Command { return &PutUpgrade{} },
+	9: func() Command { return &Dismiss{} },
 }
 
 // Encode is a command as it stands in the log.
