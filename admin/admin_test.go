@@ -46,12 +46,12 @@ func (stopped) Now() time.Time { return noon }
 // certificates.
 type deployment struct {
 	users.Store
-	made      int
-	passwords map[string]string
-	certs     fakeCertificates
-	policies  *central.Policies
-	backEnd, recovered   bool   // there is one
-	principal string // of it
+	made               int
+	passwords          map[string]string
+	certs              fakeCertificates
+	policies           *central.Policies
+	backEnd, recovered bool   // there is one
+	principal          string // of it
 }
 
 func (d *deployment) Users() cmdlet.Users               { return d }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"trivet/fault"
 	"trivet/uc"
 )
 
@@ -54,6 +55,9 @@ func (p *GetPoolFabricState) Run(ctx context.Context, c *Call) error {
 	}
 	only := uc.GroupID(p.RoutingGroup)
 	if p.UserUri != "" {
+		if c.Deployment.Users() == nil {
+			return fault.New(fault.Unavailable, "cmdlet.GetPoolFabricState", "users cannot be looked up while the services of this server do not run; ask for -RoutingGroup").About("UserUri")
+		}
 		u, err := c.Deployment.Users().Find(ctx, p.UserUri)
 		if err != nil {
 			return err

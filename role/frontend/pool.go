@@ -13,10 +13,13 @@ import (
 // pool is the pool of one.
 type pool struct{ *server }
 
-func (p pool) FQDN() uc.PoolFQDN { return p.ground.pool }
-func (p pool) Domains() []string { return []string{p.set.Domain} }
-func (p pool) HomeServer() string {
-	return "CN=Lc Services,CN=Microsoft,CN=" + string(p.FQDN()) + ",CN=Pools,CN=RTC Service"
+func (p pool) FQDN() uc.PoolFQDN  { return p.ground.pool }
+func (p pool) Domains() []string  { return []string{p.set.Domain} }
+func (p pool) HomeServer() string { return homeServer(p.FQDN()) }
+
+// homeServer is the name of a pool in the property of its users.
+func homeServer(pool uc.PoolFQDN) string {
+	return "CN=Lc Services,CN=Microsoft,CN=" + string(pool) + ",CN=Pools,CN=RTC Service"
 }
 
 func (p pool) Placement(_ context.Context, user uc.UserURI) (cmdlet.Placement, error) {

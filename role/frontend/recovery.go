@@ -286,18 +286,23 @@ func (r recoveryDesk) QuorumLoss(ctx context.Context) ([]cmdlet.RecoveryStep, er
 // note has the pool remember what was recovered. It may have no quorum yet, and the
 // groups carry their generations themselves.
 func (r recoveryDesk) note(ctx context.Context, steps []recovery.Step) {
-	by := map[uint64][]uc.GroupID{}
+	by := map[uint64]*poolstate.Recovered{}
 	for _, s := range steps {
-		if s.Source != recovery.Healthy {
-			by[s.Generation] = append(by[s.Generation], s.Group)
+		if s.Source == recovery.Healthy {
+			continue
 		}
+		if by[s.Generation] == nil {
+			by[s.Generation] = &poolstate.Recovered{Generation: s.Generation}
+		}
+		by[s.Generation].Groups = append(by[s.Generation].Groups, s.Group)
+		by[s.Generation].Copies = append(by[s.Generation].Copies, r.fabric.numberOf(s.Server))
 	}
-	for generation, list := range by {
-		limited, cancel := context.WithTimeout(ctx, 5*time.Second)
-		_, err := r.fabric.propose(limited, &poolstate.Recovered{Groups: list, Generation: generation})
+	for _, c := range by {
+		limited, cancel := context.WithTimeout(ctx, 10*time.Second)
+		_, err := r.fabric.propose(limited, c)
 		cancel()
 		if err != nil {
-			r.log.Info("the pool does not know of the recovery by itself", "groups", list, "err", err)
+			r.log.Info("the pool does not know of the recovery by itself", "groups", c.Groups, "err", err)
 		}
 	}
 }

@@ -31,6 +31,7 @@ func specimens() []Command {
 		&PutPair{Old: synchronized, New: synchronized},
 		&Recovered{[]uc.GroupID{1, uc.DirectoryGroup}, []uint64{1, 2}, 2},
 		&PutUpgrade{Upgrade{2, 1, []int{1}, true, "y"}, Upgrade{1, 2, []int{3}, true, "x"}},
+		&Dismiss{"fe1.example.test", 1},
 	}
 }
 

@@ -189,3 +189,19 @@ func FuzzRestore(f *testing.F) {
 		}
 	})
 }
+
+// A server whose data is lost for good has another number at once, and claims it.
+func TestDismiss(t *testing.T) {
+	s := New()
+	do(t, s, opening(3))
+	do(t, s, &Claim{"fe2.example.test", "a"})
+	refused(t, s, &Dismiss{"fe9.example.test", 2}, fault.NotFound)
+	refused(t, s, &Dismiss{"fe2.example.test", 3}, fault.Stale)
+	p := do(t, s, &Dismiss{"fe2.example.test", 2})
+	if got := p.Server("fe2.example.test"); got.Number != 4 || got.Instance != "" || got.First || p.ByNumber(2) != nil {
+		t.Errorf("dismissed: %+v", got)
+	}
+	if got := do(t, s, &Claim{"fe2.example.test", "b"}).Server("fe2.example.test"); got.Number != 4 || got.Instance != "b" {
+		t.Errorf("claimed: %+v", got)
+	}
+}

@@ -159,9 +159,12 @@ func (p *Pool) server(name string) box.Server {
 }
 
 // NewUser makes a user at the first server.
-func (p *Pool) NewUser(address string) {
+func (p *Pool) NewUser(address string) { p.t.Helper(); p.NewUserAt("fe1", address) }
+
+// NewUserAt makes a user at a server.
+func (p *Pool) NewUserAt(at, address string) {
 	p.t.Helper()
-	out, err := p.Cmdlet("fe1", "New-CsUser", "-Identity", strings.TrimPrefix(address, "sip:"), "-GeneratePassword", "-As", "json")
+	out, err := p.Cmdlet(at, "New-CsUser", "-Identity", strings.TrimPrefix(address, "sip:"), "-GeneratePassword", "-As", "json")
 	p.must(err)
 	var made []struct{ Password string }
 	if err := json.Unmarshal([]byte(out), &made); err != nil || len(made) != 1 || made[0].Password == "" {
