@@ -1,8 +1,6 @@
 package replica
 
 import (
-	"crypto/rand"
-	"encoding/binary"
 	"log/slog"
 	"time"
 
@@ -45,7 +43,6 @@ type Config struct {
 	MinFreeBytes     uint64        // free space below which proposals are refused, 64 MiB by default
 	SpaceInterval    time.Duration // how often free space is looked at, 1 s by default
 	NoSync           bool          // tests only: do not flush; a crash of the machine then loses acknowledged writes
-	incarnation      uint64        // client id of this process's own proposals
 }
 
 func or[T comparable](v *T, def T) {
@@ -90,10 +87,5 @@ func (c Config) withDefaults() (Config, error) {
 	case c.MaxPending > window:
 		return c, fault.Newf(fault.Invalid, op, "MaxPending may be %d at most", window)
 	}
-	var id [8]byte
-	if _, err := rand.Read(id[:]); err != nil {
-		return c, fault.Wrap(op, err)
-	}
-	c.incarnation = binary.BigEndian.Uint64(id[:]) | 1<<63 // callers' own client ids lie below
 	return c, nil
 }

@@ -2,6 +2,8 @@ package replica
 
 import (
 	"context"
+	"crypto/rand"
+	"encoding/binary"
 	"fmt"
 	"slices"
 	"sync"
@@ -24,6 +26,9 @@ type Group struct {
 	feeds     *feedLog
 	replayEnd uint64 // last entry known at the start: what comes later is live
 	base      uint64 // index of the snapshot it was started from
+	// incarnation is the client id of this host's own proposals. It is new with every
+	// start of the group, whose numbers begin again at 1: the former ones may be remembered.
+	incarnation uint64
 
 	// What is seen from outside; written by the loop and the group's goroutine.
 	leader     atomic.Uint64
@@ -64,8 +69,13 @@ func loadGroup(h *Host, id uc.GroupID, m Machine, first Members) (*Group, error)
 	if err != nil {
 		return nil, damaged(id, h.store.dir, err)
 	}
+	incarnation, err := newIncarnation()
+	if err != nil {
+		return nil, err
+	}
 	g := &Group{
-		h: h, id: id, machine: m, log: log, snaps: snaps,
+		incarnation: incarnation,
+		h:           h, id: id, machine: m, log: log, snaps: snaps,
 		changed: newChange(), queue: newQueue[applyJob](), ended: make(chan struct{}), pend: map[ID]*proposal{}, low: 1,
 	}
 	g.loop.batches = map[uint64]readBatch{}
@@ -100,6 +110,12 @@ func loadGroup(h *Host, id uc.GroupID, m Machine, first Members) (*Group, error)
 	}
 	g.loop.node, err = raft.NewRawNode(g.raftConfig())
 	return g, err
+}
+
+func newIncarnation() (uint64, error) {
+	var b [8]byte
+	_, err := rand.Read(b[:])
+	return binary.BigEndian.Uint64(b[:]) | 1<<63, err // callers' own client ids lie below
 }
 
 func damaged(id uc.GroupID, file string, err error) error {

@@ -176,7 +176,7 @@ func (g *Group) beginChange(want Members) error {
 		if n == g.h.cfg.Witness || slices.Contains(conf.GetVoters(), n) {
 			continue
 		}
-		if p, ok := st.Progress[n]; !ok || p.Match+catchUp < last {
+		if p, ok := st.Progress[n]; !ok || p.Match == 0 || p.Match+catchUp < last {
 			return fault.Newf(fault.Stale, op, "server %d is too far behind in group %d to become a voter", n, g.id)
 		}
 	}

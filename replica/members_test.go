@@ -194,6 +194,23 @@ func TestRecoveryWithTheLastCopy(t *testing.T) {
 	}
 }
 
+// A group that is stopped and started again in one process takes its proposals for new
+// ones, though their numbers begin again.
+func TestProposalsAfterAnotherStartAreNew(t *testing.T) {
+	c := newTrio(t)
+	g := c.add(t, 1, Alone(1))
+	propose(t, g, "a")
+	propose(t, g, "b")
+	if err := c.host[1].Stop(soon(t), 1, false); err != nil {
+		t.Fatal(err)
+	}
+	g, c.m[1][1] = join(t, c.host[1], 1, Members{})
+	propose(t, g, "c")
+	if got := lines(t, g, c.m[1][1]); !slices.Equal(got, []string{"a", "b", "c"}) {
+		t.Errorf("after another start: %q", got)
+	}
+}
+
 // An observer says that there is no primary when it has not heard of one for a while.
 func TestAnObserverMissesThePrimary(t *testing.T) {
 	c := newTrio(t)

@@ -27,7 +27,7 @@ type proposal struct {
 // and Unavailable the command may still be carried out later; use ProposeOnce to
 // repeat it safely. The host itself repeats what a change of primary has lost.
 func (g *Group) Propose(ctx context.Context, cmd []byte) (any, error) {
-	return g.propose(ctx, ID{Client: g.h.cfg.incarnation}, cmd)
+	return g.propose(ctx, ID{Client: g.incarnation}, cmd)
 }
 
 // ProposeOnce is Propose under an ID of the caller's: however often and on
@@ -100,7 +100,7 @@ func (g *Group) register(id ID, cmd []byte) (p *proposal, fresh bool) {
 func (g *Group) forget(p *proposal) {
 	delete(g.pend, p.id)
 	for own := p.id; g.low <= g.seq; g.low++ {
-		own.Client, own.Seq = g.h.cfg.incarnation, g.low
+		own.Client, own.Seq = g.incarnation, g.low
 		if g.pend[own] != nil {
 			return
 		}

@@ -55,6 +55,7 @@ type FabricGroup struct {
 	Primary    uc.ServerFQDN // "" for none
 	Preferred  uc.ServerFQDN // that is to lead; "" where it does not matter
 	Generation uint64        // how often it was recovered
+	Wanted     int           // copies with a vote that it is to have; 0: as many as it has
 	Replicas   []FabricReplica
 }
 
@@ -85,7 +86,7 @@ func (g FabricGroup) Redundancy() (live, of int) {
 			}
 		}
 	}
-	return live, of
+	return live, max(of, g.Wanted)
 }
 
 // Quorum reports whether the group has a primary.

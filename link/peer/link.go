@@ -67,6 +67,9 @@ func (l *link) run() {
 func (l *link) tell(was bool, err error) {
 	l.mu.Lock()
 	text := fmt.Sprint(err)
+	if f := (*fault.Error)(nil); errors.As(err, &f) {
+		text = f.Text // without the ports of this attempt
+	}
 	again := text == l.said && !was
 	l.said = text
 	l.mu.Unlock()

@@ -123,13 +123,14 @@ func (v fabricView) State(ctx context.Context) (cmdlet.FabricState, error) {
 func (f *fabric) groupState(st replica.Status, list []replica.Progress) cmdlet.FabricGroup {
 	g := cmdlet.FabricGroup{Service: cmdlet.RoutingService, Group: st.Group, Primary: f.leader(st.Group), Generation: st.Generation}
 	p := f.state()
+	g.Wanted = quorum.Seeds(len(f.names()))
 	switch {
 	case st.Group == uc.PoolGroup:
 		g.Service = cmdlet.PoolService
 	case st.Group == uc.DirectoryGroup:
 		g.Service = cmdlet.DirectoryService
 	case int(st.Group) <= len(p.Groups):
-		g.Preferred = f.server(p.Groups[st.Group-1].Preferred)
+		g.Preferred, g.Wanted = f.server(p.Groups[st.Group-1].Preferred), quorum.Copies(len(f.names()))
 	}
 	add := func(n uint64, role string) {
 		name := f.server(n)

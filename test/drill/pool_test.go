@@ -148,6 +148,16 @@ func (p *Pool) Cmdlet(at string, args ...string) (string, error) {
 	return out.String(), nil
 }
 
+// WhatIf is what a cmdlet says that it would do.
+func (p *Pool) WhatIf(at string, args ...string) string {
+	p.t.Helper()
+	out, err := exec.CommandContext(p.soon(), p.program, append(args, "-WhatIf", "--data", p.server(at).Data)...).CombinedOutput()
+	if err != nil {
+		p.t.Fatalf("%s: %v\n%s", args[0], err, out)
+	}
+	return string(out)
+}
+
 func (p *Pool) server(name string) box.Server {
 	for _, s := range p.Plan.Servers {
 		if s.Name == name {
@@ -243,7 +253,7 @@ func (p *Pool) logs() {
 			continue
 		}
 		lines := strings.Split(string(b), "\n")
-		p.t.Logf("the log of %s ends with\n%s", s.Name, strings.Join(lines[max(0, len(lines)-40):], "\n"))
+		p.t.Logf("the log of %s ends with\n%s", s.Name, strings.Join(lines[max(0, len(lines)-60):], "\n"))
 	}
 }
 

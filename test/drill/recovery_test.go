@@ -23,8 +23,7 @@ func TestRecoveryWithTheLastCopy(t *testing.T) {
 		p.must(p.Wipe(name))
 	}
 	p.Wait("fe3", box.Starting)
-	plan, err := p.Cmdlet("fe3", "Reset-CsPoolRegistrarState", "-PoolFqdn", string(p.Plan.Pool), "-ResetType", "QuorumLossRecovery", "-WhatIf")
-	p.must(err)
+	plan := p.WhatIf("fe3", "Reset-CsPoolRegistrarState", "-PoolFqdn", string(p.Plan.Pool), "-ResetType", "QuorumLossRecovery")
 	for _, want := range []string{"fe3." + domain, "what only fe1." + domain + " and fe2." + domain + " had", "Directory", "2 users"} {
 		if !strings.Contains(plan, want) {
 			t.Errorf("the plan does not say %q:\n%s", want, plan)
