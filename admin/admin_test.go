@@ -51,6 +51,7 @@ type deployment struct {
 	certs              fakeCertificates
 	policies           *central.Policies
 	backEnd, recovered bool   // there is one
+	topology           []byte // as published
 	principal          string // of it
 }
 
@@ -284,7 +285,7 @@ func scriptFiles(t *testing.T) map[string]string {
 		t.Fatal(err)
 	}
 	files["photo.png"] = picture.String()
-	sheets, err := filepath.Glob("testdata/*.csv")
+	sheets, err := filepath.Glob("testdata/*.[cy]*")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -27,6 +27,10 @@ type Deployment interface {
 	Fabric() Fabric
 	// Recovery brings a pool back, nil on a Standard Edition server.
 	Recovery() Recovery
+	// Topology is the document the deployment runs on.
+	Topology() Topology
+	// Computer is the server that answers.
+	Computer() uc.ServerFQDN
 }
 
 // Policies are the policies and configurations of the deployment.

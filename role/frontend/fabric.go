@@ -40,13 +40,14 @@ type fabric struct {
 	log    *slog.Logger
 	clock  clock.Clock
 
-	links   *peer.Net
-	host    *replica.Host                 // opened before anything is received for the groups
-	group   *replica.Group                // the pool group
-	settled atomic.Uint64                 // number, once it is known; for other goroutines
-	started atomic.Pointer[replica.Group] // group, the same
-	view    atomic.Pointer[poolstate.Pool]
-	turn    hub[*poolstate.Pool] // every new state of the pool
+	links     *peer.Net
+	host      *replica.Host                 // opened before anything is received for the groups
+	group     *replica.Group                // the pool group
+	settled   atomic.Uint64                 // number, once it is known; for other goroutines
+	started   atomic.Pointer[replica.Group] // group, the same
+	published atomic.Pointer[published]
+	view      atomic.Pointer[poolstate.Pool]
+	turn      hub[*poolstate.Pool] // every new state of the pool
 }
 
 // state is the pool as last seen here. It is never nil, and never changed.
@@ -97,8 +98,7 @@ func (f *fabric) groupStarted() *replica.Group { return f.started.Load() }
 // addresses are where the servers of the pool reach one another.
 func (f *fabric) addresses() map[uc.ServerFQDN]string {
 	out := map[uc.ServerFQDN]string{}
-	for i := range f.pool.Computers {
-		c := &f.pool.Computers[i]
+	for _, c := range f.computers() {
 		out[c.FQDN] = c.PeerAddress
 	}
 	return out

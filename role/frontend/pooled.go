@@ -63,8 +63,8 @@ func (s *server) knownServer() (func(*tls.ConnectionState) string, error) {
 // sipAddress is where the SIP listener of another server is reached, "" for no server
 // of the pool.
 func (f *fabric) sipAddress(name uc.ServerFQDN) string {
-	for i := range f.pool.Computers {
-		if c := &f.pool.Computers[i]; c.FQDN == name {
+	for _, c := range f.computers() {
+		if c.FQDN == name {
 			return c.SIPAddress
 		}
 	}
@@ -127,7 +127,6 @@ func (s *server) keepPeers(context.Context) error {
 	if s.fabric == nil {
 		return nil
 	}
-	s.peers.Keep(s.fabric.names()...)
 	s.life.Go("lost servers", s.watchServers)
 	for _, x := range s.routing {
 		s.life.Go("leadership of a group", func(ctx context.Context) error { return s.watchGroup(ctx, x) })
@@ -140,6 +139,7 @@ func (s *server) watchServers(ctx context.Context) error {
 	lost := map[uc.ServerFQDN]bool{}
 	for {
 		changed := s.fabric.links.Changed()
+		s.peers.Keep(s.fabric.names()...) // some may be new
 		for _, name := range s.fabric.names() {
 			gone := !s.fabric.live(name)
 			if gone && !lost[name] {

@@ -49,6 +49,7 @@ func (r *room) close(ctx context.Context) error {
 // whileWaiting are the cmdlets that need no services.
 var whileWaiting = map[string]bool{
 	"Get-CsPoolFabricState": true, "Get-CsWindowsService": true, "Reset-CsPoolRegistrarState": true, "Start-CsPool": true,
+	"Get-CsTopology": true, "Test-CsTopology": true, "Get-CsPool": true, "Get-CsComputer": true,
 	"Get-CsDatabaseMirrorState": true, "Install-CsDatabase": true, "Test-CsDatabase": true,
 }
 
@@ -80,6 +81,8 @@ func (w waiting) DirectorySync() cmdlet.DirectorySync { return nil }
 func (w waiting) Certificates() cmdlet.Certificates   { return w.authority }
 func (w waiting) Fabric() cmdlet.Fabric               { return fabricView{w.ground} }
 func (w waiting) Recovery() cmdlet.Recovery           { return recoveryDesk{w.ground} }
+func (w waiting) Topology() cmdlet.Topology           { return documents{w.ground} }
+func (w waiting) Computer() uc.ServerFQDN             { return w.fqdn }
 func (w waiting) Pool() cmdlet.Pool                   { return waitingPool(w) }
 func (w waiting) Databases() cmdlet.Databases {
 	if w.backEnd == nil {

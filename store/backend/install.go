@@ -116,3 +116,23 @@ func (s *Store) Test(ctx context.Context) map[string]error {
 	}
 	return all
 }
+
+// List names the databases on the principal, ours and others'.
+func (s *Store) List(ctx context.Context) (names []string, err error) {
+	err = s.in(ctx, "backend.List", Shared, callLimit, func(ctx context.Context, _ Side, tx *sql.Tx) error {
+		rows, err := tx.QueryContext(ctx, "SELECT datname FROM pg_database WHERE NOT datistemplate ORDER BY datname")
+		if err != nil {
+			return err
+		}
+		defer rows.Close()
+		for rows.Next() {
+			var name string
+			if err := rows.Scan(&name); err != nil {
+				return err
+			}
+			names = append(names, name)
+		}
+		return rows.Err()
+	})
+	return names, err
+}
