@@ -2,6 +2,7 @@ package admin_test
 
 import (
 	"context"
+	"time"
 
 	"trivet/admin/cmdlet"
 	"trivet/fault"
@@ -20,6 +21,14 @@ func (d *deployment) Fabric() cmdlet.Fabric {
 
 func (fakeFabric) GroupOf(uc.UserURI) (uc.GroupID, error) { return 2, nil }
 
+func (fakeFabric) StopServices(_ context.Context, name uc.ServerFQDN, _ bool, _ time.Duration) error {
+	return fakeRecovery{}.MachineLost(context.Background(), name)
+}
+
+func (fakeFabric) StartServices(_ context.Context, name uc.ServerFQDN) error {
+	return fakeRecovery{}.MachineLost(context.Background(), name)
+}
+
 func (fakeFabric) State(context.Context) (cmdlet.FabricState, error) {
 	copies := []cmdlet.FabricReplica{
 		{Server: "fe1.example.test", Role: cmdlet.RolePrimary, Live: true, Known: true},
@@ -27,7 +36,7 @@ func (fakeFabric) State(context.Context) (cmdlet.FabricState, error) {
 		{Server: "Witness", Role: cmdlet.RoleWitness, Live: true},
 	}
 	lost := []cmdlet.FabricReplica{{Server: "fe2.example.test", Role: cmdlet.RoleSecondary}, {Server: "fe3.example.test", Role: cmdlet.RoleSecondary}, {Server: "fe1.example.test", Role: cmdlet.RoleObserver, Live: true}}
-	return cmdlet.FabricState{Pool: "sip.example.test", Votes: 3, Present: 2, Needed: 2, Witness: "Up", Groups: []cmdlet.FabricGroup{
+	return cmdlet.FabricState{Pool: "sip.example.test", Votes: 3, Present: 2, Needed: 2, Witness: "Up", Servers: []cmdlet.FabricServer{{Number: 1, FQDN: "fe1.example.test", Domain: 1, Seed: true, Live: true}, {Number: 2, FQDN: "fe2.example.test", Domain: 2, Seed: true}}, Groups: []cmdlet.FabricGroup{
 		{Service: cmdlet.PoolService, Group: uc.PoolGroup, Primary: "fe1.example.test", Replicas: copies},
 		{Service: cmdlet.DirectoryService, Group: uc.DirectoryGroup, Primary: "fe1.example.test", Replicas: copies[:1]},
 		{Service: cmdlet.RoutingService, Group: 1, Primary: "fe1.example.test", Preferred: "fe1.example.test", Replicas: copies},

@@ -15,6 +15,10 @@ type Fabric interface {
 	State(ctx context.Context) (FabricState, error)
 	// GroupOf is the routing group of a user.
 	GroupOf(user uc.UserURI) (uc.GroupID, error)
+	// StopServices stops the services of a server; gracefully: once it leads nothing and
+	// runs no conference, or drain is over. StartServices starts them again.
+	StopServices(ctx context.Context, server uc.ServerFQDN, graceful bool, drain time.Duration) error
+	StartServices(ctx context.Context, server uc.ServerFQDN) error
 }
 
 // FabricState is how a pool's groups are.

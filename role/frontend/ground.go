@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"trivet/fault"
@@ -55,6 +56,8 @@ type ground struct {
 	fabric         *fabric        // nil on a Standard Edition server
 	directoryGroup *replica.Group // the same
 	backEnd        *backEnd       // nil without databases of a pool
+
+	conferences atomic.Pointer[func() int] // how many run on this server, while services do
 }
 
 func newGround(ctx context.Context, set conf.Settings, log *slog.Logger) *ground {

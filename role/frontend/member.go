@@ -9,6 +9,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"trivet/fault"
@@ -37,7 +38,8 @@ type member struct {
 	directory *directory.Machine
 
 	jobs   chan *job
-	marked sync.Once // word was left in the Back End that the pool exists
+	halted atomic.Bool // an administrator has stopped the services
+	marked sync.Once   // word was left in the Back End that the pool exists
 
 	mu     sync.Mutex // guards reason
 	reason string     // what the server waits for, "" once it serves
@@ -286,6 +288,7 @@ func (m *member) openPool(ctx context.Context) error {
 	m.startManager()
 	m.startMirroring()
 	m.serveRecovery()
+	m.serveHalt()
 	m.life.Go("copies of groups", m.watchCopies)
 	return nil
 }
@@ -337,6 +340,8 @@ func (m *member) awaitOpen(ctx context.Context) error {
 func (m *member) awaitQuorum(ctx context.Context) error {
 	err := m.await(ctx, func() string {
 		switch {
+		case m.halted.Load():
+			return haltReason
 		case m.fabric.leader(uc.PoolGroup) == "":
 			return m.fabric.quorumReason()
 		case m.fabric.leader(uc.DirectoryGroup) == "":
@@ -385,6 +390,9 @@ func (m *member) agree(ctx context.Context) error {
 	}
 	if s := p.Server(m.fqdn); s.Number != m.fabric.number {
 		return fault.Newf(fault.Invalid, "frontend.agree", "the pool knows this server under the number %d, and the data folder is that of number %d: another folder was used meanwhile; start it with an empty folder", s.Number, m.fabric.number).About(m.set.Data)
+	}
+	if err := m.undrain(limited, p); err != nil {
+		return m.later(ctx, "the pool, to know that this server serves again", err)
 	}
 	m.marked.Do(func() { m.life.Go("word in the Back End", m.markOpened) })
 	if err := m.directoryGroup.Read(limited, func() {}); err != nil {

@@ -127,6 +127,9 @@ func (s *server) keepPeers(context.Context) error {
 	if s.fabric == nil {
 		return nil
 	}
+	running := func() int { n, _ := s.meetings.Count(); return n }
+	s.conferences.Store(&running)
+	s.life.Add("conferences", time.Second, func(context.Context) error { s.conferences.Store(nil); return nil })
 	s.life.Go("lost servers", s.watchServers)
 	for _, x := range s.routing {
 		s.life.Go("leadership of a group", func(ctx context.Context) error { return s.watchGroup(ctx, x) })
