@@ -67,6 +67,20 @@ func (s *Server) Local() http.Handler {
 // Remote is the door of administrators. Serve it over TLS only.
 func (s *Server) Remote() http.Handler { return s.handler(s.administrator) }
 
+// Guard lets only administrators of some role have what h answers, over TLS.
+func (s *Server) Guard(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := s.administrator(r); err != nil {
+			if fault.Is(err, fault.Unauthenticated) {
+				w.Header().Set("WWW-Authenticate", `Basic realm="Trivet management", charset="UTF-8"`)
+			}
+			httpd.Problem(w, err)
+			return
+		}
+		h.ServeHTTP(w, r)
+	})
+}
+
 func (s *Server) handler(who func(*http.Request) (cmdlet.Caller, error)) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /api/cmdlet/{name}", func(w http.ResponseWriter, r *http.Request) {

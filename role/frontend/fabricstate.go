@@ -144,7 +144,11 @@ func (f *fabric) groupState(st replica.Status, list []replica.Progress) cmdlet.F
 			r.Role = cmdlet.RolePrimary
 		}
 		for _, x := range list {
-			if x.Node == n {
+			switch {
+			case x.Node != n:
+			case n == quorum.Witness: // only the leader asks it often
+				r.Known, r.Behind, r.Live = true, x.Lag, x.Active
+			default:
 				r.Known, r.Behind, r.Live = true, x.Lag, r.Live && x.Active
 			}
 		}
@@ -209,8 +213,8 @@ func (f *fabric) countVotes(out *cmdlet.FabricState) {
 			}
 			if r.Role == cmdlet.RoleWitness {
 				out.Witness = "Unknown"
-				if st := f.witness(); !st.Since.IsZero() {
-					out.Witness = map[bool]string{true: "Up", false: "Down"}[st.Err == nil]
+				if r.Known || !f.witness().Since.IsZero() {
+					out.Witness = map[bool]string{true: "Up", false: "Down"}[r.Live]
 				}
 			}
 		}

@@ -1,9 +1,15 @@
 package frontend
 
 import (
+	"context"
 	"fmt"
+	"time"
 
+	"trivet/admin/cmdlet"
 	"trivet/link/siptrans"
+	"trivet/replica"
+	"trivet/rule/quorum"
+	"trivet/uc"
 )
 
 // watchMetrics publishes the counters of the links and services.
@@ -49,6 +55,81 @@ func (s *server) watchMetrics() {
 			return float64(s.routing[id-1].raft.Status().Applied)
 		})
 	}
+}
+
+// watchFabric publishes how the pool and its groups are, as this server sees them.
+func (s *server) watchFabric() {
+	f, m := s.fabric, s.metrics
+	if f == nil {
+		return
+	}
+	votes := func(of func(cmdlet.FabricState) int) func() float64 {
+		return func() float64 {
+			var out cmdlet.FabricState
+			if st, ok := f.statusOf(uc.PoolGroup); ok {
+				out.Groups = append(out.Groups, f.groupState(st, nil))
+			}
+			f.countVotes(&out)
+			return float64(of(out))
+		}
+	}
+	m.GaugeFunc("pool_servers", "Front Ends of the pool.", func() float64 { return float64(len(f.names())) })
+	m.GaugeFunc("pool_servers_connected", "Front Ends that this one is connected to, itself among them.", func() float64 { return float64(len(f.connected())) })
+	m.GaugeFunc("pool_votes_present", "Votes of the pool group that are present.", votes(func(s cmdlet.FabricState) int { return s.Present }))
+	m.GaugeFunc("pool_votes_needed", "Votes that the pool needs to go on.", votes(func(s cmdlet.FabricState) int { return s.Needed }))
+	m.GaugeFunc("pool_groups_led", "Groups that this server leads.", func() float64 {
+		n := 0
+		for _, st := range f.host.Status() {
+			if st.Primary {
+				n++
+			}
+		}
+		return float64(n)
+	})
+	m.GaugeFunc("pool_groups_without_primary", "Groups that nobody leads: their users are not served.", func() float64 {
+		n := 0
+		for _, st := range f.host.Status() {
+			if f.leader(st.Group) == "" {
+				n++
+			}
+		}
+		return float64(n)
+	})
+	m.GaugeFunc("pool_redundancy", "The fewest copies with a vote that are there of any group.", func() float64 {
+		least := quorum.MaxFrontEnds
+		for _, st := range f.host.Status() {
+			live, _ := f.groupState(st, nil).Redundancy()
+			least = min(least, live)
+		}
+		return float64(least)
+	})
+	for _, x := range s.routing {
+		m.GaugeFunc(fmt.Sprintf("group_%d_copies", x.id), "Copies with a vote of the routing group that are there.", func() float64 {
+			st, _ := f.statusOf(x.id)
+			live, _ := f.groupState(st, nil).Redundancy()
+			return float64(live)
+		})
+		m.GaugeFunc(fmt.Sprintf("group_%d_lag", x.id), "Entries that the voter furthest behind lacks; 0 where this server does not lead the routing group.", func() float64 {
+			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+			defer cancel()
+			list, err := x.raft.Progress(ctx)
+			lag := uint64(0)
+			for _, p := range list {
+				if err == nil && !p.Observer && p.Node != quorum.Witness {
+					lag = max(lag, p.Lag)
+				}
+			}
+			return float64(lag)
+		})
+	}
+}
+
+// statusOf is the status of a group that this server holds.
+func (f *fabric) statusOf(g uc.GroupID) (replica.Status, bool) {
+	if r := f.host.Group(g); r != nil {
+		return r.Status(), true
+	}
+	return replica.Status{}, false
 }
 
 // metricName is a SIP method in the spelling of metric names.

@@ -14,6 +14,7 @@ func (s *server) startHTTPS(ctx context.Context) error {
 		return nil
 	}
 	s.watchMetrics()
+	s.watchFabric()
 	web := httpd.New(httpd.Config{
 		Addr: string(s.set.HTTPS), GetCertificate: s.authority.Source(pki.WebServicesInternal),
 		Log: s.log, Metrics: s.metrics, Ready: s.unready, Degraded: s.degraded, PerSource: s.set.Limits.WebSource,
@@ -25,6 +26,9 @@ func (s *server) startHTTPS(ctx context.Context) error {
 	web.Mount("/", mux)
 	web.Mount("GET /meet/{user}/{id}", s.meetings.Meet(s.set.Domain))
 	web.Mount("/api/", s.desk.Remote())
+	if s.fabric != nil {
+		web.Mount("GET /pool", s.desk.Guard(s.poolPage()))
+	}
 	var err error
 	s.https, err = web.Start(ctx, s.life)
 	return err
