@@ -1,7 +1,7 @@
 # Trivet: build, run and test on Debian 12 with Go.
 #
 #   make run     build, then start a Standard Edition in ./trivet-data with demo users
-#   make test    everything: gofmt, vet, floors, unit and interop tests (installs the peers it needs)
+#   make test    everything: gofmt, vet, floors, unit, interop and pool tests (installs the peers it needs)
 #   make race    unit tests under the race detector
 #   make fuzz    every fuzz target for FUZZTIME (default 60s)
 #   make deb     a Debian package in build/ (VERSION=1.2.3 names its version)
@@ -38,13 +38,14 @@ torture:
 	$(GO) test -count=1 -v -run Torture ./wire/sip ./test/server
 
 unit:
-	$(GO) test -timeout 15m $$($(GO) list ./... | grep -v '/test/interop$$')
+	$(GO) test -timeout 15m $$($(GO) list ./... | grep -Ev '/test/(interop|drill)$$')
 
 interop: trivet
 	$(GO) test -timeout 20m -v ./test/interop
+	$(GO) test -timeout 20m -v ./test/drill
 
 race:
-	CGO_ENABLED=1 $(GO) test -race -timeout 30m $$($(GO) list ./... | grep -v '/test/interop$$')
+	CGO_ENABLED=1 $(GO) test -race -timeout 30m $$($(GO) list ./... | grep -Ev '/test/(interop|drill)$$')
 
 fuzz:
 	@for pkg in $$($(GO) list ./...); do \

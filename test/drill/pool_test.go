@@ -15,6 +15,7 @@ import (
 	"time"
 
 	"trivet/box"
+	"trivet/test/peer/need"
 	"trivet/test/peer/pidgin"
 )
 
@@ -71,6 +72,9 @@ type Pool struct {
 // Start starts a pool with nobody in it and does not wait.
 func Start(t *testing.T, spec box.Spec) *Pool {
 	t.Helper()
+	if spec.BackEnd {
+		need.Packages(t, "postgresql-15")
+	}
 	file, err := program()
 	if err != nil {
 		t.Fatal(err)
