@@ -30,9 +30,14 @@ func specimens() []Command {
 		&Publish{1, 2, true, members(1), []byte("d")},
 		&PutPair{Old: synchronized, New: synchronized},
 		&Recovered{[]uc.GroupID{1, uc.DirectoryGroup}, []uint64{1, 2}, 2},
-		&PutUpgrade{Upgrade{2, 1, []int{1}, true, "y"}, Upgrade{1, 2, []int{3}, true, "x"}},
+		&PutUpgrade{upgrading(2), upgrading(1)},
 		&Dismiss{"fe1.example.test", 1},
 	}
+}
+
+// upgrading is an upgrade with every field.
+func upgrading(domain int) Upgrade {
+	return Upgrade{domain, 2, []int{3}, true, "x", true, 4, 5, 6, Copies{7, 8, 9}}
 }
 
 // golden compares got with a file of testdata, which -update writes.
@@ -102,7 +107,7 @@ func whole(t *testing.T) *State {
 		&PutPair{New: mirroring.Pair{OnMirror: true, Synchronized: true}},
 		&Recovered{[]uc.GroupID{2, uc.PoolGroup}, []uint64{1, 1}, 2},
 		&PutPlace{1, 1, []uint64{1, 3}, 3},
-		&PutUpgrade{New: Upgrade{1, 2, []int{3}, true, "x"}},
+		&PutUpgrade{New: upgrading(1)},
 	} {
 		do(t, s, c)
 	}

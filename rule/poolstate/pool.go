@@ -42,13 +42,32 @@ type Topology struct {
 	At       int64  `json:"at,omitempty"` // Unix milliseconds
 }
 
-// Upgrade is a rolling upgrade under way, or the last one.
+// Upgrade is a rolling upgrade under way, or the last one; rule/upgrade says how it goes
+// on.
 type Upgrade struct {
 	Domain int    `json:"domain,omitempty"` // the upgrade domain that is out of service, 0: none
-	Since  int64  `json:"since,omitempty"`  // Unix milliseconds
+	Since  int64  `json:"since,omitempty"`  // Unix milliseconds; of the present step
 	Done   []int  `json:"done,omitempty"`   // domains that have been upgraded
 	Ended  bool   `json:"ended"`
 	By     string `json:"by,omitempty"`
+	// Stopped: the servers of Domain have been stopped and are to be replaced.
+	Stopped bool `json:"stopped,omitempty"`
+	// Ready is since when the pool has been ready without a break, in Unix milliseconds;
+	// 0: it is not.
+	Ready     int64  `json:"ready,omitempty"`
+	ReadyTime int64  `json:"readyTime,omitempty"` // milliseconds that it has to be
+	DrainTime int64  `json:"drainTime,omitempty"` // milliseconds in which a server is to be left
+	Before    Copies `json:"before,omitzero"`     // what the pool had before the upgrade
+}
+
+// UnderWay reports whether an upgrade has begun and not ended.
+func (u *Upgrade) UnderWay() bool { return u.Since != 0 && !u.Ended }
+
+// Copies sums up what a pool has of its groups.
+type Copies struct {
+	Groups int `json:"groups"`
+	Voters int `json:"voters"` // copies with a vote that are there
+	Home   int `json:"home"`   // groups that the server leads that is to lead them
 }
 
 // Pool is the state at a moment. It is never changed: a command makes a new one.

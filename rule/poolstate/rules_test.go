@@ -39,6 +39,7 @@ func TestRefusals(t *testing.T) {
 		{"an upgrade of a domain too many", &PutUpgrade{New: Upgrade{Domain: 13}}, fault.Invalid},
 		{"a domain upgraded that is none", &PutUpgrade{New: Upgrade{Done: []int{1, 0}}}, fault.Invalid},
 		{"a domain upgraded twice", &PutUpgrade{New: Upgrade{Done: []int{1, 2, 1}}}, fault.Invalid},
+		{"an upgrade that waits for a negative time", &PutUpgrade{New: Upgrade{ReadyTime: -1}}, fault.Invalid},
 		{"an upgrade by a name that is too long", &PutUpgrade{New: Upgrade{By: long}}, fault.Limit},
 	} {
 		t.Run(c.what, func(t *testing.T) {
