@@ -29,6 +29,27 @@ func (fakeFabric) StartServices(_ context.Context, name uc.ServerFQDN) error {
 	return fakeRecovery{}.MachineLost(context.Background(), name)
 }
 
+func (fakeFabric) Services(context.Context) ([]cmdlet.Service, error) {
+	return []cmdlet.Service{
+		{Name: "RTCSRV", Role: "Registrar", Computer: "fe1.example.test", Running: true, Activity: "3 connections"},
+		{Name: "RTCSRV", Role: "Registrar", Computer: "fe2.example.test", Activity: "unknown", Problem: "It cannot be reached."},
+	}, nil
+}
+
+// An upgrade of fe1 is under way, until it is cancelled.
+func (fakeFabric) BeginUpgrade(_ context.Context, by string, ready, drain time.Duration) error {
+	return fault.Newf(fault.Exists, "test", "an upgrade is under way, not that of %s with %s and %s", by, ready, drain)
+}
+
+func (fakeFabric) CancelUpgrade(context.Context) error { return nil }
+
+func (fakeFabric) Upgrade(context.Context) (cmdlet.Upgrade, error) {
+	return cmdlet.Upgrade{State: "Running", By: "adam", Waits: "fe1.example.test is stopped: replace its program and restart it", Domains: []cmdlet.UpgradeDomain{
+		{Name: 1, State: "Stopped", Servers: []uc.ServerFQDN{"fe1.example.test"}, Versions: []string{"1.1"}},
+		{Name: 2, State: "Pending", Servers: []uc.ServerFQDN{"fe2.example.test", "fe3.example.test"}, Versions: []string{"", "1.0"}},
+	}}, nil
+}
+
 func (fakeFabric) State(context.Context) (cmdlet.FabricState, error) {
 	copies := []cmdlet.FabricReplica{
 		{Server: "fe1.example.test", Role: cmdlet.RolePrimary, Live: true, Known: true},

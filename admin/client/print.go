@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 	"text/tabwriter"
 	"time"
@@ -210,11 +212,30 @@ func (s *Session) cell(raw json.RawMessage) string {
 	case []any:
 		var parts []string
 		for _, p := range v {
-			parts = append(parts, Tame(fmt.Sprint(p)))
+			parts = append(parts, Tame(inner(p)))
 		}
 		return strings.Join(parts, ", ")
 	}
 	return Tame(string(raw))
+}
+
+// inner is a value within a list: of an object its properties by name.
+func inner(v any) string {
+	switch v := v.(type) {
+	case map[string]any:
+		var parts []string
+		for _, name := range slices.Sorted(maps.Keys(v)) {
+			parts = append(parts, name+"="+inner(v[name]))
+		}
+		return "{" + strings.Join(parts, "; ") + "}"
+	case []any:
+		var parts []string
+		for _, p := range v {
+			parts = append(parts, inner(p))
+		}
+		return strings.Join(parts, ", ")
+	}
+	return fmt.Sprint(v)
 }
 
 // Tame is text of a stranger for a terminal: one line, nothing that it would obey.

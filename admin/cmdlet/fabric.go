@@ -19,6 +19,30 @@ type Fabric interface {
 	// runs no conference, or drain is over. StartServices starts them again.
 	StopServices(ctx context.Context, server uc.ServerFQDN, graceful bool, drain time.Duration) error
 	StartServices(ctx context.Context, server uc.ServerFQDN) error
+	// Services are those of all servers of the pool, which are asked; of one that does
+	// not answer it is said why.
+	Services(ctx context.Context) ([]Service, error)
+	// BeginUpgrade begins a rolling upgrade, CancelUpgrade ends it where it is, Upgrade
+	// says how far it has come.
+	BeginUpgrade(ctx context.Context, by string, ready, drain time.Duration) error
+	CancelUpgrade(ctx context.Context) error
+	Upgrade(ctx context.Context) (Upgrade, error)
+}
+
+// Upgrade is a rolling upgrade under way, or the last one.
+type Upgrade struct {
+	State   string // None, Running, Ended, Cancelled
+	By      string
+	Waits   string // for what, while it runs
+	Domains []UpgradeDomain
+}
+
+// UpgradeDomain is how far a domain is.
+type UpgradeDomain struct {
+	Name     int
+	State    string // Pending, Stopping, Stopped, Upgraded
+	Servers  []uc.ServerFQDN
+	Versions []string // of the programs that the servers run, "" for unknown
 }
 
 // FabricState is how a pool's groups are.

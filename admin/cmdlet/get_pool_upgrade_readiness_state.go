@@ -11,16 +11,17 @@ import (
 // GetPoolUpgradeReadinessState says whether an upgrade domain may be taken down.
 type GetPoolUpgradeReadinessState struct{}
 
-// readinessRow is the state of the pool.
-type readinessRow struct {
+// Readiness is whether a pool can bear an upgrade domain to be taken down.
+type Readiness struct {
 	PoolUpgradeState     string // Ready, Busy, InsufficientActiveFrontEnds
 	TotalFrontEnds       int
 	TotalActiveFrontEnds int
-	UpgradeDomains       []domainState
+	UpgradeDomains       []DomainReadiness
+	Why                  string `json:",omitempty"` // it is Busy
 }
 
-// domainState is an upgrade domain.
-type domainState struct {
+// DomainReadiness is an upgrade domain's.
+type DomainReadiness struct {
 	Name            int
 	FrontEnds       []uc.ServerFQDN
 	ReadyForUpgrade bool
@@ -42,28 +43,31 @@ func (p *GetPoolUpgradeReadinessState) Run(ctx context.Context, c *Call) error {
 	}
 	s, err := f.State(ctx)
 	if err == nil {
-		c.Write(readiness(s))
+		c.Write(s.Readiness())
 	}
 	return err
 }
 
-// readiness judges a pool. It is Busy while a copy is missing or behind, which has to be
-// over before more copies are taken away.
-func readiness(s FabricState) readinessRow {
-	row := readinessRow{PoolUpgradeState: "Ready", TotalFrontEnds: len(s.Servers)}
-	domains := map[int]*domainState{}
+// Readiness judges a pool. It is Busy while a server is drained or stopped, or a copy is
+// missing or behind, which has to be over before more copies are taken away.
+func (s FabricState) Readiness() Readiness {
+	row := Readiness{PoolUpgradeState: "Ready", TotalFrontEnds: len(s.Servers)}
+	domains := map[int]*DomainReadiness{}
 	for _, x := range s.Servers {
 		if x.Live && !x.Draining {
 			row.TotalActiveFrontEnds++
 		}
+		if x.Draining {
+			row.PoolUpgradeState, row.Why = "Busy", string(x.FQDN)+" is being stopped or is stopped"
+		}
 		if domains[x.Domain] == nil {
-			domains[x.Domain] = &domainState{Name: x.Domain}
+			domains[x.Domain] = &DomainReadiness{Name: x.Domain}
 		}
 		domains[x.Domain].FrontEnds = append(domains[x.Domain].FrontEnds, x.FQDN)
 	}
 	for _, g := range s.Groups {
 		if live, of := g.Redundancy(); !g.Quorum() || live < of || behind(g) {
-			row.PoolUpgradeState = "Busy"
+			row.PoolUpgradeState, row.Why = "Busy", groupsAreNot
 		}
 	}
 	able := 0
@@ -73,16 +77,18 @@ func readiness(s FabricState) readinessRow {
 			able++
 		}
 		if d.ReadyForUpgrade = d.Why == "" && row.PoolUpgradeState == "Ready"; !d.ReadyForUpgrade && d.Why == "" {
-			d.Why = "copies are missing or behind"
+			d.Why = row.Why
 		}
 		row.UpgradeDomains = append(row.UpgradeDomains, *d)
 	}
 	if able == 0 {
 		row.PoolUpgradeState = "InsufficientActiveFrontEnds"
 	}
-	slices.SortFunc(row.UpgradeDomains, func(a, b domainState) int { return a.Name - b.Name })
+	slices.SortFunc(row.UpgradeDomains, func(a, b DomainReadiness) int { return a.Name - b.Name })
 	return row
 }
+
+const groupsAreNot = "copies are missing or behind"
 
 // behindTooFar is how many entries a copy may lack of the primary's.
 const behindTooFar = 1000

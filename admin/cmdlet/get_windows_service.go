@@ -7,11 +7,11 @@ import (
 	"trivet/uc"
 )
 
-// GetWindowsService lists the parts of this computer by the product's service
-// names.
+// GetWindowsService lists the parts of the computers of a pool by the product's
+// service names.
 type GetWindowsService struct {
 	Name         string `param:"pos=1" help:"Only that service, like RTCSRV; * and ? stand for any text"`
-	ComputerName string `help:"Only services of that computer; * and ? stand for any text"`
+	ComputerName string `help:"Services of that computer of the pool; * and ? stand for any text. Without it those of the computer that is asked"`
 }
 
 type windowsServiceRow struct {
@@ -24,12 +24,12 @@ type windowsServiceRow struct {
 var getWindowsService = Cmdlet{
 	Name: "Get-CsWindowsService", Synopsis: "Shows the parts of a server by the names of the product's services, and how busy they are.",
 	Example: `Get-CsWindowsService RTCSRV`,
-	Roles:   viewers, Table: []string{"Status", "Name", "ActivityLevel"}, New: func() Runner { return &GetWindowsService{} },
+	Roles:   viewers, Table: []string{"Status", "Name", "ActivityLevel", "ComputerName"}, New: func() Runner { return &GetWindowsService{} },
 }
 
 // Run implements Runner.
 func (p *GetWindowsService) Run(ctx context.Context, c *Call) error {
-	list, err := c.Deployment.Pool().Services(ctx)
+	list, err := p.services(ctx, c.Deployment)
 	seen := map[string]bool{}
 	for _, s := range list {
 		key := s.Name + " " + string(s.Computer)
@@ -39,6 +39,14 @@ func (p *GetWindowsService) Run(ctx context.Context, c *Call) error {
 		seen[key] = true
 	}
 	return err
+}
+
+// services are those of all computers if others are asked for.
+func (p *GetWindowsService) services(ctx context.Context, d Deployment) ([]Service, error) {
+	if f := d.Fabric(); f != nil && p.ComputerName != "" {
+		return f.Services(ctx)
+	}
+	return d.Pool().Services(ctx)
 }
 
 // fits reports whether value fits a pattern; the empty one fits all.

@@ -48,6 +48,7 @@ func (p program) serverCommand() *cobra.Command {
 		if err != nil {
 			return err
 		}
+		at.Version = version()
 		over := at.settings()
 		if jsonLog {
 			over["log.json"] = "true"

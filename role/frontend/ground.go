@@ -12,6 +12,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"trivet/admin/cmdlet"
 	"trivet/fault"
 	"trivet/kit/clock"
 	"trivet/kit/conf"
@@ -57,7 +58,8 @@ type ground struct {
 	directoryGroup *replica.Group // the same
 	backEnd        *backEnd       // nil without databases of a pool
 
-	conferences atomic.Pointer[func() int] // how many run on this server, while services do
+	conferences atomic.Pointer[func() int]                                          // how many run on this server, while services do
+	services    atomic.Pointer[func(ctx context.Context) ([]cmdlet.Service, error)] // the services that run on this server of a pool
 }
 
 func newGround(ctx context.Context, set conf.Settings, log *slog.Logger) *ground {

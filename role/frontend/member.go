@@ -34,6 +34,7 @@ import (
 type member struct {
 	*ground
 	document  []byte // the topology this server was started with
+	version   string // of the program
 	out       io.Writer
 	directory *directory.Machine
 
@@ -51,6 +52,7 @@ type Place struct {
 	Topology *topology.Document
 	Pool     *topology.Pool
 	Computer *topology.Computer
+	Version  string // of the program
 }
 
 // quorumGrace is how long the pool group may be without a leader before the services
@@ -68,7 +70,7 @@ func RunMember(ctx context.Context, set conf.Settings, at Place, log *slog.Logge
 	g.pool = at.Pool.FQDN
 	g.fabric = &fabric{pool: at.Pool, self: at.Computer.FQDN, log: log, clock: g.clock, start: g.life.Go, began: g.began}
 	g.fabric.view.Store(&poolstate.Pool{})
-	m := &member{ground: g, document: at.Document, out: out, directory: directory.New(), jobs: make(chan *job)}
+	m := &member{ground: g, document: at.Document, version: at.Version, out: out, directory: directory.New(), jobs: make(chan *job)}
 	err := m.climb(ctx, []step{
 		{"data folder", m.openFolder},
 		{"directory", m.openDirectory},
@@ -133,7 +135,12 @@ func (m *member) serveWhileQuorum(ctx context.Context) error {
 		return nil // the process ends
 	}
 	s := newServer(serving, m.ground)
-	err := s.serve(serving, m.out, func(Ready) { m.wait("") })
+	err := s.serve(serving, m.out, func(Ready) {
+		running := pool{s}.Services
+		m.services.Store(&running)
+		m.wait("")
+	})
+	m.services.Store(nil)
 	lost := errors.Is(context.Cause(serving), errNoQuorum)
 	stop(nil)
 	<-watched
@@ -289,6 +296,8 @@ func (m *member) openPool(ctx context.Context) error {
 	m.startMirroring()
 	m.serveRecovery()
 	m.serveHalt()
+	m.serveReport()
+	m.life.Go("upgrade of the pool", m.driveUpgrade)
 	m.life.Go("copies of groups", m.watchCopies)
 	return nil
 }

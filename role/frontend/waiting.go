@@ -49,7 +49,7 @@ func (r *room) close(ctx context.Context) error {
 // whileWaiting are the cmdlets that need no services.
 var whileWaiting = map[string]bool{
 	"Get-CsPoolFabricState": true, "Get-CsWindowsService": true, "Reset-CsPoolRegistrarState": true, "Start-CsPool": true,
-	"Get-CsPoolUpgradeReadinessState": true, "Stop-CsWindowsService": true, "Start-CsWindowsService": true,
+	"Get-CsPoolUpgradeReadinessState": true, "Get-CsPoolUpgrade": true, "Invoke-CsPoolUpgrade": true, "Stop-CsWindowsService": true, "Start-CsWindowsService": true,
 	"Get-CsTopology": true, "Test-CsTopology": true, "Get-CsPool": true, "Get-CsComputer": true,
 	"Get-CsDatabaseMirrorState": true, "Install-CsDatabase": true, "Test-CsDatabase": true,
 }

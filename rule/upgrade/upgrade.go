@@ -130,6 +130,8 @@ func (s Server) missing() string {
 		return fmt.Sprintf("%s is stopped: replace its program and restart it", s.FQDN)
 	case !s.Live:
 		return fmt.Sprintf("%s does not run", s.FQDN)
+	case !s.Serving && s.Waits == "":
+		return fmt.Sprintf("%s is starting", s.FQDN)
 	case !s.Serving:
 		return fmt.Sprintf("%s runs and is stuck: it waits for %s", s.FQDN, s.Waits)
 	}

@@ -42,7 +42,10 @@ func TestMain(m *testing.M) {
 var programDir = sync.OnceValues(func() (string, error) { return os.MkdirTemp("", "trivet-drill") })
 
 // program builds the program and returns its path.
-var program = sync.OnceValues(func() (string, error) {
+var program = sync.OnceValues(func() (string, error) { return build("") })
+
+// build builds the program as a release, "" for none, and returns its path.
+func build(release string) (string, error) {
 	dir, err := programDir()
 	if err != nil {
 		return "", err
@@ -51,15 +54,15 @@ var program = sync.OnceValues(func() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	file := filepath.Join(dir, "trivet")
-	build := exec.Command("go", "build", "-o", file, "./cmd/trivet")
+	file := filepath.Join(dir, "trivet"+release)
+	build := exec.Command("go", "build", "-ldflags", "-X main.release="+release, "-o", file, "./cmd/trivet")
 	build.Dir = filepath.Dir(strings.TrimSpace(string(mod)))
 	build.Env = append(os.Environ(), "CGO_ENABLED=0")
 	if out, err := build.CombinedOutput(); err != nil {
 		return "", fmt.Errorf("go build ./cmd/trivet: %w\n%s", err, out)
 	}
 	return file, nil
-})
+}
 
 // Pool is a pool of real processes.
 type Pool struct {
@@ -87,7 +90,10 @@ func Start(t *testing.T, spec box.Spec) *Pool {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { os.RemoveAll(dir) })
-	spec.Dir, spec.Program, spec.Domain = filepath.Join(dir, "pool"), []string{file, "server"}, domain
+	spec.Dir, spec.Domain = filepath.Join(dir, "pool"), domain
+	if spec.Program == nil {
+		spec.Program = []string{file, "server"}
+	}
 	if spec.Log == nil {
 		spec.Log = slog.New(slog.DiscardHandler)
 	}

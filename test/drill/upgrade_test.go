@@ -2,6 +2,9 @@ package drill
 
 import (
 	"encoding/json"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -65,4 +68,75 @@ func TestRollingRestart(t *testing.T) {
 	_, err = p.Cmdlet("fe1", "Start-CsWindowsService", "fe1."+domain) // asked of the server that waits
 	p.must(err)
 	p.AllReady()
+}
+
+// domainState is a row of Get-CsPoolUpgrade.
+type domainState struct {
+	UpgradeDomain                                int
+	FrontEnds, State, Version, Upgrade, WaitsFor string
+}
+
+// upgrade asks a server how far the upgrade is, which may be starting.
+func (p *Pool) upgrade(at string) (list []domainState) {
+	out, err := p.Cmdlet(at, "Get-CsPoolUpgrade", "-As", "json")
+	if err == nil {
+		err = json.Unmarshal([]byte(out), &list)
+	}
+	if err != nil {
+		p.t.Logf("%s: %v", at, err)
+	}
+	return list
+}
+
+// A pool goes from one release to the next under a chat: the pool stops one server after
+// the other, an administrator replaces each, and nobody is left without service.
+func TestUpgrade(t *testing.T) {
+	current := filepath.Join(t.TempDir(), "trivet")
+	install := func(release string) {
+		t.Helper()
+		file, err := build(release)
+		if err == nil {
+			err = os.Symlink(file, current+".new")
+		}
+		if err == nil {
+			err = os.Rename(current+".new", current)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	install("1.0")
+	p := Ready(t, box.Spec{FrontEnds: 3, Program: []string{current, "server"}}, alice, bob)
+	await(t, "the pool to be ready for an upgrade", func() bool { return p.readyForUpgrade("fe1", 1) })
+	install("1.1")
+	_, err := p.Cmdlet("fe2", "Invoke-CsPoolUpgrade", "-PoolFqdn", string(p.Plan.Pool), "-ReadyTime", "2", "-DrainTime", "20", "-Force")
+	p.must(err)
+	if _, err := p.Cmdlet("fe3", "Invoke-CsPoolUpgrade", "-PoolFqdn", string(p.Plan.Pool), "-Force"); err == nil || !strings.Contains(err.Error(), "under way") {
+		t.Errorf("another upgrade beside the first: %v", err)
+	}
+	for i, name := range []string{"fe1", "fe2", "fe3"} {
+		other := []string{"fe2", "fe3", "fe1"}[i]
+		await(t, "the upgrade to stop "+name, func() bool {
+			list := p.upgrade(other)
+			return len(list) == 3 && list[i].State == "Stopped" && strings.HasPrefix(list[i].WaitsFor, name)
+		})
+		a, b := p.SignIn(alice, other), p.SignIn(bob, other)
+		a.Send(t, bob, "without "+name)
+		b.Received(t, alice, "without "+name)
+		for j, d := range p.upgrade(other) {
+			if want := []string{"1.0", "1.1"}[min(1, max(0, i-j))]; d.Version != want || (j > i) != (d.State == "Pending") || (j < i) != (d.State == "Upgraded") {
+				t.Errorf("while %s is stopped, domain %d is %s with version %s, want %s", name, d.UpgradeDomain, d.State, d.Version, want)
+			}
+		}
+		p.must(p.Stop(p.soon(), name))
+		p.must(p.Run(p.soon(), name))
+		p.Wait(name, box.Ready)
+		a.Refute(t, "failure", pidgin.Is("im-failed"))
+		a.Quit(t)
+		b.Quit(t)
+	}
+	await(t, "the end of the upgrade", func() bool {
+		list := p.upgrade("fe1")
+		return len(list) == 3 && !slices.ContainsFunc(list, func(d domainState) bool { return d.Upgrade != "Ended" || d.Version != "1.1" })
+	})
 }
