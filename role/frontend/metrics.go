@@ -109,19 +109,29 @@ func (s *server) watchFabric() {
 			live, _ := f.groupState(st, nil).Redundancy()
 			return float64(live)
 		})
-		m.GaugeFunc(fmt.Sprintf("group_%d_lag", x.id), "Entries that the voter furthest behind lacks; 0 where this server does not lead the routing group.", func() float64 {
-			ctx, cancel := context.WithTimeout(context.Background(), time.Second)
-			defer cancel()
-			list, err := x.raft.Progress(ctx)
-			lag := uint64(0)
-			for _, p := range list {
-				if err == nil && !p.Observer && p.Node != quorum.Witness {
-					lag = max(lag, p.Lag)
-				}
-			}
-			return float64(lag)
-		})
+		m.GaugeFunc(fmt.Sprintf("group_%d_lag", x.id), "Entries that the voter furthest behind lacks; 0 where this server does not lead the routing group.", x.lag)
 	}
+}
+
+// lag is how many entries the voter furthest behind lacks. Only the primary knows: what
+// others remember of the members says nothing.
+func (x *group) lag() float64 {
+	if !x.raft.Status().Primary {
+		return 0
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	list, err := x.raft.Progress(ctx)
+	if err != nil {
+		return 0
+	}
+	lag := uint64(0)
+	for _, p := range list {
+		if !p.Observer && p.Node != quorum.Witness {
+			lag = max(lag, p.Lag)
+		}
+	}
+	return float64(lag)
 }
 
 // statusOf is the status of a group that this server holds.

@@ -36,15 +36,29 @@ type pageGroup struct {
 	Copies  string
 }
 
+// pageServer is a column of the page.
+type pageServer struct {
+	cmdlet.FabricServer
+	Short string // what is different of its name
+}
+
 // poolView is what the page shows.
 type poolView struct {
 	cmdlet.FabricState
 	Server  uc.ServerFQDN // that answers
 	At      string
+	Alarms  []string // what needs somebody
 	Summary []string
-	Alarm   bool
+	Heads   []pageServer
 	Rows    []pageGroup
-	BackEnd string
+}
+
+func (v *poolView) alarm(format string, a ...any) {
+	v.Alarms = append(v.Alarms, fmt.Sprintf(format, a...))
+}
+
+func (v *poolView) say(format string, a ...any) {
+	v.Summary = append(v.Summary, fmt.Sprintf(format, a...))
 }
 
 // poolPage draws the pool: which server has which copy of which group.
@@ -70,10 +84,45 @@ func (s *server) poolPage() http.Handler {
 }
 
 func (s *server) viewOf(_ context.Context, state cmdlet.FabricState) poolView {
-	v := poolView{FabricState: state, Server: s.fqdn, At: s.clock.Now().UTC().Format("2006-01-02 15:04:05 UTC")}
+	v := poolView{FabricState: state, Server: s.fqdn, At: s.clock.Now().UTC().Format("2006-01-02 15:04:05 UTC"), Heads: headsOf(state.Servers)}
+	v.drawGroups()
+	var down, draining []uc.ServerFQDN
+	for _, x := range state.Servers {
+		switch {
+		case !x.Live:
+			down = append(down, x.FQDN)
+		case x.Draining:
+			draining = append(draining, x.FQDN)
+		}
+	}
+	if down != nil {
+		v.alarm("Not there: %s.", list(down))
+	}
+	v.say("%d of %d votes of the pool are present, %d are needed.", state.Present, state.Votes, state.Needed)
+	switch state.Witness {
+	case "":
+	case "Down":
+		v.alarm("The witness in the Back End is down.")
+	default:
+		v.say("The witness in the Back End is %s.", strings.ToLower(state.Witness))
+	}
+	if draining != nil {
+		v.say("Stopped, or being stopped, by an administrator: %s.", list(draining))
+	}
+	if s.fabric != nil {
+		if u := s.fabric.state().Upgrade; u.UnderWay() {
+			v.say("An upgrade is under way; Get-CsPoolUpgrade says what it waits for.")
+		}
+	}
+	s.sayBackEnd(&v)
+	return v
+}
+
+// drawGroups makes the rows, and says what groups lack.
+func (v *poolView) drawGroups() {
 	lost, degraded := 0, 0
-	for _, g := range state.Groups {
-		row := rowOfPage(g, state.Servers)
+	for _, g := range v.Groups {
+		row := rowOfPage(g, v.Servers)
 		switch row.State {
 		case "lost":
 			lost++
@@ -82,30 +131,50 @@ func (s *server) viewOf(_ context.Context, state cmdlet.FabricState) poolView {
 		}
 		v.Rows = append(v.Rows, row)
 	}
-	say := func(format string, a ...any) { v.Summary = append(v.Summary, fmt.Sprintf(format, a...)) }
-	say("%d of %d votes of the pool are present, %d are needed", state.Present, state.Votes, state.Needed)
-	if state.Witness != "" {
-		say("the witness in the Back End is %s", strings.ToLower(state.Witness))
-	}
 	if lost > 0 {
-		say("%s without a primary: their users are not served", count(lost, "group"))
+		v.alarm("%s without a primary: users there are not served.", count(lost, "group"))
 	}
 	if degraded > 0 {
-		say("%s with a copy missing", count(degraded, "group"))
+		v.alarm("%s with a copy missing.", count(degraded, "group"))
 	}
 	if lost+degraded == 0 {
-		say("every group has all of its copies")
+		v.say("Every group has all of its copies.")
 	}
-	v.Alarm = lost+degraded > 0
-	if s.copies != nil {
-		v.BackEnd = "The copy of the users' data in the Back End is up to date."
-		if since, away := s.copies.Unavailable(); away {
-			v.BackEnd, v.Alarm = "The Back End has not been reached since "+since.UTC().Format("15:04:05 UTC")+".", true
-		} else if oldest := s.oldestCopy(); oldest > time.Minute {
-			v.BackEnd = "The oldest copy of a routing group in the Back End is " + oldest.Round(time.Second).String() + " old."
+}
+
+// sayBackEnd says how old the copy of the users' data is, of what is led here.
+func (s *server) sayBackEnd(v *poolView) {
+	if s.copies == nil {
+		return
+	}
+	since, away := s.copies.Unavailable()
+	oldest := s.oldestCopy()
+	switch {
+	case away:
+		v.alarm("The Back End has not been reached since %s.", since.UTC().Format("15:04:05 UTC"))
+	case oldest > time.Minute:
+		v.say("The oldest copy in the Back End, of the groups led here, is %s old.", oldest.Round(time.Second))
+	default:
+		v.say("The copy of the users' data in the Back End is up to date.")
+	}
+}
+
+// headsOf are the columns. What all names end with is left out.
+func headsOf(servers []cmdlet.FabricServer) (heads []pageServer) {
+	_, domain, _ := strings.Cut(string(servers[0].FQDN), ".")
+	for _, x := range servers {
+		if !strings.HasSuffix(string(x.FQDN), "."+domain) {
+			domain = ""
 		}
 	}
-	return v
+	for _, x := range servers {
+		short := string(x.FQDN)
+		if domain != "" {
+			short = strings.TrimSuffix(short, "."+domain)
+		}
+		heads = append(heads, pageServer{x, short})
+	}
+	return heads
 }
 
 // oldestCopy is the age of what is led here and waits for the Back End.

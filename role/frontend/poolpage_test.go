@@ -25,16 +25,34 @@ func TestPoolPage(t *testing.T) {
 	}
 	s := &server{ground: &ground{fqdn: "fe1.example.test", clock: clock.Real{}}}
 	v := s.viewOf(t.Context(), state)
-	if !v.Alarm || v.Rows[0].State != "degraded" || v.Rows[1].State != "lost" || v.Rows[0].Copies != "1/2" {
-		t.Errorf("rows %+v, alarm %v", v.Rows, v.Alarm)
+	if len(v.Alarms) != 3 || v.Rows[0].State != "degraded" || v.Rows[1].State != "lost" || v.Rows[0].Copies != "1/2" {
+		t.Errorf("rows %+v, alarms %q", v.Rows, v.Alarms)
 	}
 	var b bytes.Buffer
 	if err := poolPageTemplate.Execute(&b, v); err != nil {
 		t.Fatal(err)
 	}
-	for _, want := range []string{"1 group without a primary", `class="secondary down" title="Secondary on fe2.example.test, 3 entries behind, down"`, `class="witness" title="Witness on Witness"`, "group 1", "2 of 3 votes"} {
+	for _, want := range []string{"1 group without a primary", `class="secondary down" title="Secondary on fe2.example.test, 3 entries behind, down"`, `class="witness" title="Witness on Witness"`, "group 1", "2 of 3 votes", "Not there: fe2.example.test.", ">fe1<small>leads 2"} {
 		if !strings.Contains(b.String(), want) {
 			t.Errorf("the page has no %s", want)
+		}
+	}
+}
+
+func TestHeadsOfThePage(t *testing.T) {
+	for _, x := range []struct{ names, short []string }{
+		{[]string{"fe1.example.test"}, []string{"fe1"}},
+		{[]string{"fe1.example.test", "fe2.example.test"}, []string{"fe1", "fe2"}},
+		{[]string{"fe1.a.test", "fe1.b.test"}, []string{"fe1.a.test", "fe1.b.test"}},
+	} {
+		var servers []cmdlet.FabricServer
+		for _, n := range x.names {
+			servers = append(servers, cmdlet.FabricServer{FQDN: uc.ServerFQDN(n)})
+		}
+		for i, h := range headsOf(servers) {
+			if h.Short != x.short[i] {
+				t.Errorf("%s of %q is called %s, want %s", x.names[i], x.names, h.Short, x.short[i])
+			}
 		}
 	}
 }

@@ -1,14 +1,19 @@
 package drill
 
 import (
+	"bufio"
 	"bytes"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
 	"encoding/json"
 	"fmt"
 	"log/slog"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -277,4 +282,27 @@ func await(t *testing.T, what string, cond func() bool) {
 			t.Fatalf("waited in vain for: %s", what)
 		}
 	}
+}
+
+// Metrics are those of a server, by name.
+func (p *Pool) Metrics(at string) map[string]float64 {
+	p.t.Helper()
+	ca, err := os.ReadFile(filepath.Join(p.Plan.Keys(), "ca.pem"))
+	p.must(err)
+	roots := x509.NewCertPool()
+	roots.AppendCertsFromPEM(ca)
+	s := p.server(at)
+	web := http.Client{Transport: &http.Transport{DisableKeepAlives: true, TLSClientConfig: &tls.Config{RootCAs: roots, ServerName: string(s.FQDN)}}}
+	q, err := http.NewRequestWithContext(p.soon(), "GET", "https://"+s.Addr.String()+":8443/metrics", nil)
+	p.must(err)
+	r, err := web.Do(q)
+	p.must(err)
+	defer r.Body.Close()
+	all := map[string]float64{}
+	for lines := bufio.NewScanner(r.Body); lines.Scan(); {
+		if name, value, ok := strings.Cut(lines.Text(), " "); ok && !strings.HasPrefix(name, "#") {
+			all[name], _ = strconv.ParseFloat(value, 64)
+		}
+	}
+	return all
 }

@@ -2,6 +2,7 @@ package drill
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -139,4 +140,16 @@ func TestUpgrade(t *testing.T) {
 		list := p.upgrade("fe1")
 		return len(list) == 3 && !slices.ContainsFunc(list, func(d domainState) bool { return d.Upgrade != "Ended" || d.Version != "1.1" })
 	})
+	for _, at := range []string{"fe1", "fe2", "fe3"} {
+		m := p.Metrics(at)
+		if m["trivet_pool_redundancy"] != 3 || m["trivet_pool_groups_without_primary"] != 0 || m["trivet_pool_groups_led"] == 0 || m["trivet_pool_votes_present"] != 3 {
+			t.Errorf("metrics of %s: %v", at, m)
+		}
+		for g := 1; g <= 32; g++ {
+			name := fmt.Sprintf("trivet_group_%d_lag", g)
+			if lag, there := m[name]; !there || lag > 5 {
+				t.Errorf("%s: %s is %v in a pool that is well", at, name, lag)
+			}
+		}
+	}
 }
