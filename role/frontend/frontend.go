@@ -373,12 +373,13 @@ func (s *server) makeServices(context.Context) error {
 		return err
 	}
 	var preferred func(uc.UserURI) (uc.ServerFQDN, string, bool)
+	var draining func() bool
 	contact := ""
 	if s.fabric != nil {
-		preferred, contact = s.preferred, s.fabric.contactOf(s.fqdn)
+		preferred, draining, contact = s.preferred, s.fabric.draining, s.fabric.contactOf(s.fqdn)
 	}
 	s.registrar = registrar.New(registrar.Config{
-		Preferred: preferred, Contact: contact,
+		Preferred: preferred, Draining: draining, Contact: contact,
 		Groups: s.groups, Link: s.layer, Life: s.life, Clock: s.clock, Log: s.log,
 		FQDN: s.fqdn, Epoch: s.epoch, Policy: s.policies.Registrar,
 		Describe: func(res *sip.Message) { s.mux.Describe(res) },

@@ -74,6 +74,12 @@ func (m *member) drain(ctx context.Context, limit time.Duration) {
 	}
 }
 
+// draining reports whether this server is being left.
+func (f *fabric) draining() bool {
+	s := f.state().Server(f.self)
+	return s != nil && s.Draining
+}
+
 // undrain takes back what an earlier run of this server left: who starts it again wants
 // it to serve.
 func (m *member) undrain(ctx context.Context, p *poolstate.Pool) error {

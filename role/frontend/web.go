@@ -54,6 +54,9 @@ func (s *server) unready(ctx context.Context) map[string]string {
 			problems[fmt.Sprintf("routing group %d", st.Group)] = "The routing group has no primary."
 		}
 	}
+	if s.fabric != nil && s.fabric.draining() { // balancers send nobody any more
+		problems["pool"] = "The server is being stopped by an administrator."
+	}
 	if !s.set.SIP.TLS.Off() && !s.sipTLS.IsValid() {
 		problems["SIP"] = "The SIP listeners are not open yet."
 	}

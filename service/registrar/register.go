@@ -155,6 +155,9 @@ func (r *Registrar) bind(ctx context.Context, req *sipmux.Request, contacts []gr
 	if err != nil {
 		return groupstate.BindResult{}, err
 	}
+	if r.cfg.Draining != nil && r.cfg.Draining() && r.comes(req.User, contacts) {
+		return groupstate.BindResult{}, fault.New(fault.NotPrimary, opRegister, "this server is being stopped; sign in at another server of the pool")
+	}
 	if r.crowded(req.Conn, req.User, contacts) {
 		return groupstate.BindResult{}, fault.Newf(fault.Limit, opRegister, "one connection carries at most %d endpoints; register over another one", maxTies)
 	}
@@ -171,6 +174,18 @@ func (r *Registrar) bind(ctx context.Context, req *sipmux.Request, contacts []gr
 		r.drop(&done.Replaced[i])
 	}
 	return done, nil
+}
+
+// comes reports whether an endpoint signs in that is not signed in here.
+func (r *Registrar) comes(user uc.UserURI, contacts []groupstate.BindContact) bool {
+	bindings := r.index.get(user)
+	for _, c := range contacts {
+		here := func(b groupstate.Binding) bool { return b.Endpoint == c.Endpoint && !b.Detached && r.tied(&b) }
+		if c.Lifetime > 0 && !slices.ContainsFunc(bindings, here) {
+			return true
+		}
+	}
+	return false
 }
 
 // clip cuts what is only kept for people to read.

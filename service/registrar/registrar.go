@@ -67,6 +67,10 @@ type Config struct {
 	// servers agree. nil: everybody stays.
 	Preferred func(user uc.UserURI) (server uc.ServerFQDN, contact string, ok bool)
 
+	// Draining reports whether this server is being left: who is signed in stays until it
+	// stops, and nobody else signs in. nil: it is not.
+	Draining func() bool
+
 	// Contact is the URI at which this server takes Lync clients, the second choice of
 	// those who are sent elsewhere; "" for none.
 	Contact string

@@ -2,6 +2,8 @@ package registrar
 
 import (
 	"slices"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -50,6 +52,32 @@ func TestSignInsOfLyncClientsAreRedirected(t *testing.T) {
 	sipagent.Status(t, s.dial().ask("REGISTER sip:example.test", lync("e2")...), 301)
 	at = "fe1.example.test"
 	sipagent.Status(t, c.ask("REGISTER sip:example.test", lync("e3")...), 200)
+}
+
+// A server that is being stopped keeps who is there, and takes nobody new.
+func TestNobodySignsInWhileDraining(t *testing.T) {
+	var draining atomic.Bool
+	s := start(t, func(c *Config) { c.Draining = draining.Load })
+	c := s.dial()
+	bobs := standard(bob, "Contact: <sip:bob@192.0.2.1>")
+	sipagent.Status(t, c.ask("REGISTER sip:example.test", lync("e1")...), 200)
+	sipagent.Status(t, c.ask("REGISTER sip:example.test", bobs...), 200)
+	draining.Store(true)
+	sipagent.Status(t, c.ask("REGISTER sip:example.test", lync("e1")...), 200) // refreshes
+	sipagent.Status(t, c.ask("REGISTER sip:example.test", bobs...), 200)
+	for name, headers := range map[string][]string{"a Lync client": lync("e2"), "a phone": standard(bob, "Contact: <sip:bob@192.0.2.7>")} {
+		res := c.ask("REGISTER sip:example.test", headers...)
+		if res.Status != 503 || res.Get("Retry-After") == "" || !strings.Contains(res.Get("ms-diagnostics"), "being stopped") {
+			t.Errorf("%s that comes gets %d %q", name, res.Status, res.Get("ms-diagnostics"))
+		}
+	}
+	sipagent.Status(t, c.ask("REGISTER sip:example.test", lync("e1", "Expires: 0")...), 200) // signs out
+	if len(s.r.Locate(alice)) != 0 {
+		t.Error("who signed out is still there")
+	}
+	sipagent.Status(t, c.ask("REGISTER sip:example.test", lync("e1")...), 503)
+	draining.Store(false)
+	sipagent.Status(t, c.ask("REGISTER sip:example.test", lync("e1")...), 200)
 }
 
 func TestOnlyThePrimarySweeps(t *testing.T) {
