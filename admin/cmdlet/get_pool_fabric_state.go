@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"time"
 
 	"trivet/fault"
 	"trivet/uc"
@@ -12,7 +13,7 @@ import (
 // GetPoolFabricState shows where the copies of a pool's groups are.
 type GetPoolFabricState struct {
 	PoolFqdn     string `param:"pos=1" help:"Pool; without it the pool of this server"`
-	Type         string `values:"All|Pool|Directory|Routing" help:"Only groups of that kind"`
+	Type         string `values:"All|Pool|Directory|Routing|Server" help:"Only groups of that kind; Server: the servers instead"`
 	RoutingGroup int    `help:"Only that routing group, each copy on a line of its own"`
 	UserUri      string `help:"Only the routing group of that user, each copy on a line of its own"`
 	ShowAll      bool   `help:"Each copy on a line of its own"`
@@ -30,6 +31,19 @@ type fabricRow struct {
 	Behind      uint64 // of the voter that is furthest behind
 }
 
+// serverRow is a Front End.
+type serverRow struct {
+	Server        uc.ServerFQDN
+	Number        uint64
+	State         string // Up, Draining, Down
+	Since         time.Time
+	UpgradeDomain int
+	Seed          bool
+	Leads         int    // groups
+	Votes         int    // groups in which it is a voter
+	PoolVotes     string // of the pool as a whole: present of all, needed
+}
+
 // replicaRow is a copy of a group.
 type replicaRow struct {
 	Service string
@@ -43,7 +57,7 @@ type replicaRow struct {
 var getPoolFabricState = Cmdlet{
 	Name: "Get-CsPoolFabricState", Synopsis: "Shows for each group of a pool which server leads it, where its copies are, and what is missing.",
 	Example: `Get-CsPoolFabricState -PoolFqdn pool1.example.test -UserUri alice@example.test`,
-	Roles:   viewers, Table: []string{"Service", "Group", "Server", "Role", "State", "Primary", "Secondaries", "Missing", "Copies", "Behind"},
+	Roles:   viewers, Table: []string{"Service", "Group", "Server", "Number", "Role", "State", "Since", "UpgradeDomain", "Seed", "Leads", "Votes", "PoolVotes", "Primary", "Secondaries", "Missing", "Copies", "Behind"},
 	New: func() Runner { return &GetPoolFabricState{} },
 }
 
@@ -70,6 +84,10 @@ func (p *GetPoolFabricState) Run(ctx context.Context, c *Call) error {
 	if err != nil {
 		return err
 	}
+	if p.Type == "Server" {
+		c.servers(s)
+		return nil
+	}
 	shown := 0
 	for _, g := range s.Groups {
 		if only != 0 && (g.Service != RoutingService || g.Group != only) || p.Type != "" && p.Type != "All" && p.Type != g.Service {
@@ -86,6 +104,22 @@ func (p *GetPoolFabricState) Run(ctx context.Context, c *Call) error {
 		return wrong("RoutingGroup", "needs a routing group of the pool, 1 to %d, not %d", len(s.Groups)-2, only)
 	}
 	return nil
+}
+
+func (c *Call) servers(s FabricState) {
+	for _, x := range s.Servers {
+		row := serverRow{
+			Server: x.FQDN, Number: x.Number, State: "Up", Since: x.Since, UpgradeDomain: x.Domain, Seed: x.Seed, Leads: x.Leads, Votes: x.Votes,
+			PoolVotes: fmt.Sprintf("%d of %d, %d needed", s.Present, s.Votes, s.Needed),
+		}
+		switch {
+		case !x.Live:
+			row.State = "Down"
+		case x.Draining:
+			row.State = "Draining"
+		}
+		c.Write(row)
+	}
 }
 
 func (c *Call) replicas(g FabricGroup) {
