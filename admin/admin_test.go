@@ -27,6 +27,7 @@ import (
 	"trivet/link/httpd"
 	"trivet/link/pki"
 	"trivet/rule/directory"
+	"trivet/rule/groupstate"
 	"trivet/store/central"
 	"trivet/store/users"
 	"trivet/uc"
@@ -50,9 +51,10 @@ type deployment struct {
 	passwords          map[string]string
 	certs              fakeCertificates
 	policies           *central.Policies
-	backEnd, recovered bool   // there is one
-	topology           []byte // as published
-	principal          string // of it
+	backEnd, recovered bool              // there is one
+	topology           []byte            // as published
+	principal          string            // of it
+	state              *groupstate.State // of the users, made when it is asked for
 }
 
 func (d *deployment) Users() cmdlet.Users               { return d }

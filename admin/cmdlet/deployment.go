@@ -27,6 +27,8 @@ type Deployment interface {
 	Fabric() Fabric
 	// Recovery brings a pool back, nil on a Standard Edition server.
 	Recovery() Recovery
+	// UserData is what users keep in their routing groups.
+	UserData() UserData
 	// Topology is the document the deployment runs on.
 	Topology() Topology
 	// Computer is the server that answers.

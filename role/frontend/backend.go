@@ -206,7 +206,8 @@ func (s *server) limited() bool {
 func lasting(cmd groupstate.Command) bool {
 	switch cmd.(type) {
 	case *groupstate.SetContact, *groupstate.DeleteContact, *groupstate.AddGroup, *groupstate.ModifyGroup, *groupstate.DeleteGroup,
-		*groupstate.SetContainers, *groupstate.AddConference, *groupstate.ModifyConference, *groupstate.SetConferenceRole, *groupstate.DeleteConference:
+		*groupstate.SetContainers, *groupstate.AddConference, *groupstate.ModifyConference, *groupstate.SetConferenceRole, *groupstate.DeleteConference,
+		*groupstate.ImportUser:
 		return true
 	}
 	return false

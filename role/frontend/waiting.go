@@ -80,6 +80,7 @@ func (w waiting) Policies() cmdlet.Policies           { return nil }
 func (w waiting) AddressBook() cmdlet.AddressBook     { return nil }
 func (w waiting) DirectorySync() cmdlet.DirectorySync { return nil }
 func (w waiting) Certificates() cmdlet.Certificates   { return w.authority }
+func (w waiting) UserData() cmdlet.UserData           { return nil }
 func (w waiting) Fabric() cmdlet.Fabric               { return fabricView{w.ground} }
 func (w waiting) Recovery() cmdlet.Recovery           { return recoveryDesk{w.ground} }
 func (w waiting) Topology() cmdlet.Topology           { return documents{w.ground} }
