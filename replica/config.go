@@ -42,6 +42,7 @@ type Config struct {
 	ReserveBytes     int64         // size of the file that is given up when the disk is full, 32 MiB by default; below 0 none
 	MinFreeBytes     uint64        // free space below which proposals are refused, 64 MiB by default
 	SpaceInterval    time.Duration // how often free space is looked at, 1 s by default
+	OpenLimit        time.Duration // how long the log may take to be opened: a disk that goes on failing holds it up for ever; 2 min by default
 	NoSync           bool          // tests only: do not flush; a crash of the machine then loses acknowledged writes
 }
 
@@ -76,6 +77,7 @@ func (c Config) withDefaults() (Config, error) {
 	or(&c.ReserveBytes, 32<<20)
 	or(&c.MinFreeBytes, 64<<20)
 	or(&c.SpaceInterval, time.Second)
+	or(&c.OpenLimit, 2*time.Minute)
 	if c.Servers == nil {
 		c.Servers = func(uint64) uc.ServerFQDN { return "" }
 	}

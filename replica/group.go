@@ -95,7 +95,7 @@ func loadGroup(h *Host, id uc.GroupID, m Machine, first Members) (*Group, error)
 		log.conf = head.conf
 	}
 	if log.fresh {
-		if err := h.store.begin(log, h.sync()); err != nil {
+		if err := h.onDisk(h.store, func() error { return h.store.begin(log, h.sync()) }); err != nil {
 			return nil, err
 		}
 	}

@@ -22,6 +22,7 @@ import (
 type Host struct {
 	cfg     Config
 	life    *life.Group
+	disk    *life.Group // what is done with the store on goroutines of its own
 	lock    io.Closer
 	store   *store
 	space   *space
@@ -61,19 +62,22 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 	return h, nil
 }
 
-// makeDir makes a folder and those above it so that they outlive a crash.
+// makeDir makes a folder and those above it so that they outlive a crash. One that is
+// there may have been made by a run whose flush failed, so its name is flushed anyway;
+// those further up may belong to others, who need not let them be opened.
 func makeDir(fs vfs.FS, path string) error {
-	if _, err := fs.Stat(path); err == nil {
-		return nil
-	}
+	_, missing := fs.Stat(path)
 	parent := fs.PathDir(path)
 	if parent != path {
-		if err := makeDir(fs, parent); err != nil {
+		if err := makeDir(fs, parent); err != nil && missing != nil {
 			return err
 		}
 	}
 	if err := fs.MkdirAll(path, 0o700); err != nil {
 		return err
+	}
+	if parent == path {
+		return nil
 	}
 	return syncDir(fs, parent)
 }
@@ -86,13 +90,11 @@ func (h *Host) open(ctx context.Context) (err error) {
 	}
 	h.space = newSpace(&h.cfg)
 	guarded := vfs.OnDiskFull(fs, h.space.exhausted)
-	if h.store, err = openStore(guarded, fs.PathJoin(h.cfg.Dir, "log"), h.cfg.Log); err != nil {
-		return err
-	}
-	if err = h.store.checkNode(h.cfg.NodeID, h.sync()); err != nil {
-		return errors.Join(err, h.store.close())
-	}
 	h.life = life.New(context.WithoutCancel(ctx), h.cfg.Log)
+	h.disk = life.New(context.WithoutCancel(ctx), h.cfg.Log)
+	if h.store, err = h.openStore(guarded); err != nil {
+		return errors.Join(err, h.life.Stop(context.WithoutCancel(ctx)), h.leaveDisk(ctx))
+	}
 	h.app = &appender{h: h, q: newQueue[appendJob]()}
 	h.loop = newLoop(h)
 	h.witness = &witnessed{h: h, q: newQueue[witnessMsg]()}
@@ -103,6 +105,46 @@ func (h *Host) open(ctx context.Context) (err error) {
 		h.life.Go("replica.witness", h.witness.run)
 	}
 	return nil
+}
+
+var errDisk = errors.New("the disk failed in the middle of a change")
+
+// onDisk does something with the store on a goroutine of its own: when the disk fails in
+// the middle, pebble asks for the end of the goroutine (storeLog.Fatalf) or panics, which
+// must not be a caller's, and others may wait for it in vain.
+func (h *Host) onDisk(s *store, do func() error) error {
+	done := make(chan error, 1)
+	if !h.disk.Go("replica.disk", func(context.Context) error {
+		err := errDisk
+		defer func() { done <- err }()
+		err = do()
+		return nil
+	}) {
+		return h.usable("replica.disk")
+	}
+	select {
+	case err := <-done:
+		return err
+	case <-s.broken:
+		return s.failure()
+	}
+}
+
+// openStore opens the log, which has to be this server's.
+func (h *Host) openStore(fs vfs.FS) (*store, error) {
+	s := newStore(fs.PathJoin(h.cfg.Dir, "log"), h.cfg.Log)
+	late := h.cfg.Clock.AfterFunc(h.cfg.OpenLimit, func() { s.fail(errDisk) })
+	defer late.Stop()
+	err := h.onDisk(s, func() error {
+		if err := s.open(fs); err != nil {
+			return err
+		}
+		if err := s.checkNode(h.cfg.NodeID, h.sync()); err != nil {
+			return errors.Join(err, s.close())
+		}
+		return nil
+	})
+	return s, err
 }
 
 // openFault says what keeps the folder from being opened.
@@ -243,9 +285,18 @@ func (h *Host) Close(ctx context.Context) error {
 	}
 	failed := h.life.Err()
 	if h.store.failure() == nil {
-		failed = errors.Join(failed, h.savePositions())
+		failed = errors.Join(failed, h.onDisk(h.store, func() error { return errors.Join(h.savePositions(), h.store.close()) }))
 	}
-	return fault.Wrap("replica.Close", errors.Join(failed, h.store.close(), h.lock.Close()))
+	return fault.Wrap("replica.Close", errors.Join(failed, h.leaveDisk(ctx), h.lock.Close()))
+}
+
+// leaveDisk ends what is done with the store. Of a broken one some may hang for ever,
+// which is not waited for.
+func (h *Host) leaveDisk(ctx context.Context) error {
+	if h.store.failure() != nil {
+		return nil
+	}
+	return h.disk.Stop(context.WithoutCancel(ctx))
 }
 
 func (h *Host) savePositions() error {

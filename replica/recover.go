@@ -46,7 +46,7 @@ func (h *Host) Recover(ctx context.Context, id uc.GroupID, m Machine, r Recovery
 	if log.last == 0 {
 		return nil, fault.Newf(fault.NotFound, op, "this server has no copy of group %d", id)
 	}
-	if err := h.writeRecovery(log, base, r); err != nil {
+	if err := h.onDisk(h.store, func() error { return h.writeRecovery(log, base, r) }); err != nil {
 		return nil, fault.Wrap(op, err)
 	}
 	h.cfg.Log.Warn("a group goes on with the copy of this server alone", "group", id, "last", log.last, "generation", r.Generation)
@@ -200,15 +200,17 @@ func (h *Host) Renew(ctx context.Context, id uc.GroupID, m Machine, r Recovery) 
 	if err := h.Stop(ctx, id, true); err != nil {
 		return nil, err
 	}
-	b := h.store.db.NewBatch()
-	defer b.Close()
-	if err := errors.Join(
-		b.Set(key(keyStart, id), numbers(origin, r.Term+1), nil),
-		b.Set(key(keyHard, id), numbers(r.Term+1, 0, origin), nil),
-		b.Set(key(keyConf, id), numbers(confNumbers(Alone(h.cfg.NodeID).conf())...), nil),
-		b.Set(key(keyGeneration, id), numbers(r.Generation), nil),
-		b.Commit(h.sync()),
-	); err != nil {
+	if err := h.onDisk(h.store, func() error {
+		b := h.store.db.NewBatch()
+		defer b.Close()
+		return errors.Join(
+			b.Set(key(keyStart, id), numbers(origin, r.Term+1), nil),
+			b.Set(key(keyHard, id), numbers(r.Term+1, 0, origin), nil),
+			b.Set(key(keyConf, id), numbers(confNumbers(Alone(h.cfg.NodeID).conf())...), nil),
+			b.Set(key(keyGeneration, id), numbers(r.Generation), nil),
+			b.Commit(h.sync()),
+		)
+	}); err != nil {
 		return nil, fault.Wrap(op, err)
 	}
 	h.cfg.Log.Warn("a group begins anew with nothing", "group", id, "generation", r.Generation)

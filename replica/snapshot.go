@@ -189,7 +189,7 @@ func (g *Group) adopt(h *snapHeader, positions map[string]uint64) error {
 	if err := g.writeReset(b, h); err != nil {
 		return err
 	}
-	if err := b.Commit(g.h.sync()); err != nil {
+	if err := g.h.onDisk(g.h.store, func() error { return b.Commit(g.h.sync()) }); err != nil {
 		return err
 	}
 	for name, p := range h.positions {

@@ -62,8 +62,13 @@ type store struct {
 	err error
 }
 
-func openStore(fs vfs.FS, dir string, log *slog.Logger) (*store, error) {
-	s := &store{dir: dir, broken: make(chan struct{}), log: log, cache: pebble.NewCache(8 << 20)}
+func newStore(dir string, log *slog.Logger) *store {
+	return &store{dir: dir, broken: make(chan struct{}), log: log, cache: pebble.NewCache(8 << 20)}
+}
+
+// open reads what is there. Should the disk fail in the middle of it, it may not return:
+// then the store is broken.
+func (s *store) open(fs vfs.FS) (err error) {
 	opts := &pebble.Options{
 		FS:                          fs,
 		Cache:                       s.cache,
@@ -77,13 +82,10 @@ func openStore(fs vfs.FS, dir string, log *slog.Logger) (*store, error) {
 		DisableTableStats:           true,
 		Logger:                      storeLog{s},
 	}
-	db, err := pebble.Open(dir, opts)
-	if err != nil {
+	if s.db, err = pebble.Open(s.dir, opts); err != nil {
 		s.cache.Unref()
-		return nil, err
 	}
-	s.db = db
-	return s, nil
+	return err
 }
 
 // fail makes the store refuse from now on; the first cause counts.
