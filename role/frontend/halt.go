@@ -50,7 +50,10 @@ func (m *member) halt(ctx context.Context, o stopOrder) error {
 		m.drain(ctx, o.Drain)
 	}
 	m.halted.Store(true)
-	return m.rework(ctx, "an administrator stops them", func(context.Context) error { return nil })
+	return m.rework(ctx, "an administrator stops them", func(context.Context) error {
+		m.wait(haltReason) // who asks next is told at once
+		return nil
+	})
 }
 
 // drain waits until this server leads no group and runs no conference, but not longer

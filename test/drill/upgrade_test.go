@@ -36,6 +36,27 @@ func (p *Pool) readyForUpgrade(at string, domain int) bool {
 	return false
 }
 
+// stopped asks a server that waits, which says so of itself and of the others that they
+// run, and refuses what needs its services.
+func (p *Pool) stopped(name string) {
+	p.t.Helper()
+	out, err := p.Cmdlet(name, "Get-CsWindowsService", "RTCSRV", "-ComputerName", "*", "-As", "json")
+	p.must(err)
+	var list []struct{ Status, ComputerName string }
+	p.must(json.Unmarshal([]byte(out), &list))
+	if len(list) != len(p.Plan.Servers) {
+		p.t.Errorf("Get-CsWindowsService printed %s", out)
+	}
+	for _, s := range list {
+		if here, _, _ := strings.Cut(s.ComputerName, "."); (here == name) != (s.Status == "Stopped") {
+			p.t.Errorf("while %s is stopped, RTCSRV of %s is %s", name, s.ComputerName, s.Status)
+		}
+	}
+	if out, err := p.Cmdlet(name, "Get-CsUser"); err == nil || !strings.Contains(err.Error(), "needs the services of this server, which waits for an administrator") {
+		p.t.Errorf("Get-CsUser at %s, which is stopped: %v %s", name, err, out)
+	}
+}
+
 // Every server is stopped gracefully, restarted and waited for, one upgrade domain after
 // the other, while two people chat over those that are left.
 func TestRollingRestart(t *testing.T) {
@@ -45,6 +66,7 @@ func TestRollingRestart(t *testing.T) {
 		await(t, "the pool to be ready for an upgrade", func() bool { return p.readyForUpgrade(other, i+1) })
 		_, err := p.Cmdlet(other, "Stop-CsWindowsService", name+"."+domain, "-Graceful", "-DrainTime", "20", "-Force")
 		p.must(err)
+		p.Wait(name, box.Starting)
 		r, err := p.Report(p.soon(), name)
 		if p.must(err); r.State != box.Starting || !strings.Contains(r.Reason, "Start-CsWindowsService") {
 			t.Errorf("%s is %s: %s", name, r.State, r.Reason)
@@ -52,6 +74,7 @@ func TestRollingRestart(t *testing.T) {
 		if p.readyForUpgrade(other, (i+1)%3+1) && p.Primary(other, alice) == name {
 			t.Errorf("%s leads a group while it is stopped", name)
 		}
+		p.stopped(name)
 		p.must(p.Stop(p.soon(), name))
 		a := p.SignIn(alice, other) // who was there before has had to come over, too
 		b := p.SignIn(bob, other)
