@@ -83,5 +83,8 @@ func (c *Call) recoverGroups(ctx context.Context, r Recovery, pool string) error
 	for _, s := range done {
 		c.Write(recoveryRow{s.Service, s.Group, s.Users, s.Source, s.Server, s.MayBeLost})
 	}
+	if len(done) == 1 && done[0].Service == PoolService {
+		c.Warn("The pool's own group goes on. Those that have the users' data can be looked at only now: run this again, with -WhatIf first, for the ones that have no primary.")
+	}
 	return err
 }

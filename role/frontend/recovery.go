@@ -237,7 +237,9 @@ func (r recoveryDesk) told(ctx context.Context, steps []recovery.Step, groups ma
 		x := cmdlet.RecoveryStep{Service: cmdlet.RoutingService, Group: s.Group, Server: s.Server, Missing: s.Missing, MayBeLost: s.Loss(groups[s.Group].Kept), Users: people[s.Group]}
 		switch s.Group {
 		case uc.PoolGroup:
-			x.Service = cmdlet.PoolService
+			if x.Service = cmdlet.PoolService; len(groups) == 1 { // servers open the others when they know the pool
+				x.MayBeLost += "; the other groups can be looked at once this one goes on"
+			}
 		case uc.DirectoryGroup:
 			x.Service = cmdlet.DirectoryService
 		}
