@@ -42,24 +42,31 @@ type appender struct {
 }
 
 func (a *appender) run(ctx context.Context) error {
-	a.out = outbox{}
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-a.q.wake:
 		}
-		jobs := a.q.take(a.spare)
-		a.spare = jobs
-		for len(jobs) > 0 {
-			n, err := a.write(jobs)
-			if err != nil {
-				a.h.store.fail(err)
-				return nil
-			}
-			jobs = jobs[n:]
+		if !a.writeAll() {
+			return nil
 		}
 	}
+}
+
+// writeAll writes what has come; false when the store has failed.
+func (a *appender) writeAll() bool {
+	jobs := a.q.take(a.spare)
+	a.spare = jobs
+	for len(jobs) > 0 {
+		n, err := a.write(jobs)
+		if err != nil {
+			a.h.store.fail(err)
+			return false
+		}
+		jobs = jobs[n:]
+	}
+	return true
 }
 
 // write commits one batch of jobs and does what depends on it. It returns how
@@ -96,7 +103,7 @@ func (a *appender) write(jobs []appendJob) (int, error) {
 }
 
 // put adds what a job has to write to the batch.
-func (a *appender) put(b *pebble.Batch, j *appendJob) error {
+func (a *appender) put(b Batch, j *appendJob) error {
 	g := j.group
 	switch {
 	case j.checkpoint != nil:
@@ -159,7 +166,7 @@ func (a *appender) written(j *appendJob) {
 	}
 }
 
-func (g *Group) writeCompaction(b *pebble.Batch, c compaction) error {
+func (g *Group) writeCompaction(b Batch, c compaction) error {
 	first, _ := g.log.FirstIndex()
 	if c.index < first {
 		return nil // a snapshot from another server has overtaken it
@@ -170,7 +177,7 @@ func (g *Group) writeCompaction(b *pebble.Batch, c compaction) error {
 	return b.Set(key(keyStart, g.id), numbers(c.index, c.term), nil)
 }
 
-func (g *Group) writePositions(b *pebble.Batch, ps []position) error {
+func (g *Group) writePositions(b Batch, ps []position) error {
 	for _, p := range ps {
 		if p.gone {
 			if err := b.Delete(feedKey(g.id, p.name), nil); err != nil {

@@ -27,31 +27,39 @@ type applyState struct {
 	bytes    uint64        // of commands applied since
 	busy     chan struct{} // closed when the snapshot under way is done; nil if none was taken
 	over     bool          // the group was stopped
+	spare    []applyJob
 }
 
 // run is the group's goroutine.
 func (g *Group) run(ctx context.Context) error {
 	defer close(g.ended)
 	defer g.waitSnapshot(ctx)
-	var spare []applyJob
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-g.queue.wake:
 		}
-		jobs := g.queue.take(spare)
-		spare = jobs
-		for i := range jobs {
-			if err := g.do(&jobs[i]); err != nil {
-				return err
-			}
-			if ctx.Err() != nil || g.work.over {
-				return nil
-			}
+		if err := g.doAll(ctx); err != nil || g.work.over || ctx.Err() != nil {
+			return err
 		}
-		g.snapshotIfDue()
 	}
+}
+
+// doAll does what has come.
+func (g *Group) doAll(ctx context.Context) error {
+	jobs := g.queue.take(g.work.spare)
+	g.work.spare = jobs
+	for i := range jobs {
+		if err := g.do(&jobs[i]); err != nil {
+			return err
+		}
+		if ctx.Err() != nil || g.work.over {
+			return nil
+		}
+	}
+	g.snapshotIfDue()
+	return nil
 }
 
 // waitSnapshot lets the snapshot under way end, so that nothing is written for a

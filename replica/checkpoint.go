@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strconv"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 
 	"trivet/fault"
@@ -74,7 +73,7 @@ func (c *checkpoint) take(h *Host) error {
 			return err
 		}
 	}
-	return h.store.db.Checkpoint(fs.PathJoin(c.dir, "log"), pebble.WithFlushedWAL())
+	return h.store.db.Checkpoint(fs.PathJoin(c.dir, "log"))
 }
 
 // known lists the groups that the folder holds.
@@ -131,7 +130,7 @@ func (s *store) ends(g uc.GroupID) (start, last uint64, err error) {
 	if len(v) == 2 {
 		start = v[0]
 	}
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: entryKey(g, start+1), UpperBound: key(keyEntry, g+1)})
+	it, err := s.db.NewIter(entryKey(g, start+1), key(keyEntry, g+1))
 	if err != nil {
 		return 0, 0, err
 	}

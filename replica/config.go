@@ -19,6 +19,8 @@ type Config struct {
 	Log    *slog.Logger
 	Clock  clock.Clock
 	FS     vfs.FS // the file system below Dir; the machine's own by default
+	// Database holds the logs; nil: one on FS, in the folder "log" below Dir.
+	Database Database
 
 	Servers   func(node uint64) uc.ServerFQDN // names of the servers, for fault.NotPrimary; nil: they have none
 	Transport Transport                       // nil: groups are held by this server alone

@@ -29,7 +29,8 @@ type Host struct {
 	loop    *loop
 	app     *appender
 	witness *witnessed
-	snaps   string // folder of the groups' snapshot folders
+	steps   *Stepped // nil: every part has a goroutine
+	snaps   string   // folder of the groups' snapshot folders
 
 	received atomic.Int64 // bytes of messages of other servers not yet stepped
 	closing  atomic.Bool
@@ -43,7 +44,9 @@ type Host struct {
 // at all, fault.Invalid when the folder belongs to another server,
 // fault.Unsupported when another version wrote it, fault.Internal when its log
 // is damaged. ctx gives values only; Close ends the host.
-func Open(ctx context.Context, cfg Config) (*Host, error) {
+func Open(ctx context.Context, cfg Config) (*Host, error) { return openHost(ctx, cfg, nil) }
+
+func openHost(ctx context.Context, cfg Config, steps *Stepped) (*Host, error) {
 	cfg, err := cfg.withDefaults()
 	if err != nil {
 		return nil, err
@@ -55,7 +58,7 @@ func Open(ctx context.Context, cfg Config) (*Host, error) {
 	if err != nil {
 		return nil, fault.New(fault.Unavailable, "replica.Open", "the data folder is in use by another process; stop that one first").About(cfg.Dir).Because(err)
 	}
-	h := &Host{cfg: cfg, lock: lock, groups: map[uc.GroupID]*Group{}}
+	h := &Host{cfg: cfg, steps: steps, lock: lock, groups: map[uc.GroupID]*Group{}}
 	if err := h.open(ctx); err != nil {
 		return nil, errors.Join(openFault(cfg.Dir, err), lock.Close())
 	}
@@ -95,9 +98,12 @@ func (h *Host) open(ctx context.Context) (err error) {
 	if h.store, err = h.openStore(guarded); err != nil {
 		return errors.Join(err, h.life.Stop(context.WithoutCancel(ctx)), h.leaveDisk(ctx))
 	}
-	h.app = &appender{h: h, q: newQueue[appendJob]()}
+	h.app = &appender{h: h, q: newQueue[appendJob](), out: outbox{}}
 	h.loop = newLoop(h)
 	h.witness = &witnessed{h: h, q: newQueue[witnessMsg]()}
+	if h.steps != nil {
+		return nil
+	}
 	h.life.Go("replica.loop", h.loop.run)
 	h.life.Go("replica.append", h.app.run)
 	h.life.Go("replica.space", h.space.watch)
@@ -113,6 +119,9 @@ var errDisk = errors.New("the disk failed in the middle of a change")
 // the middle, pebble asks for the end of the goroutine (storeLog.Fatalf) or panics, which
 // must not be a caller's, and others may wait for it in vain.
 func (h *Host) onDisk(s *store, do func() error) error {
+	if h.steps != nil {
+		return do()
+	}
 	done := make(chan error, 1)
 	if !h.disk.Go("replica.disk", func(context.Context) error {
 		err := errDisk
@@ -133,11 +142,14 @@ func (h *Host) onDisk(s *store, do func() error) error {
 // openStore opens the log, which has to be this server's.
 func (h *Host) openStore(fs vfs.FS) (*store, error) {
 	s := newStore(fs.PathJoin(h.cfg.Dir, "log"), h.cfg.Log)
+	s.db = h.cfg.Database
 	late := h.cfg.Clock.AfterFunc(h.cfg.OpenLimit, func() { s.fail(errDisk) })
 	defer late.Stop()
 	err := h.onDisk(s, func() error {
-		if err := s.open(fs); err != nil {
-			return err
+		if s.db == nil {
+			if err := s.open(fs); err != nil {
+				return err
+			}
 		}
 		if err := s.checkNode(h.cfg.NodeID, h.sync()); err != nil {
 			return errors.Join(err, s.close())
@@ -200,7 +212,9 @@ func (h *Host) Start(ctx context.Context, id uc.GroupID, m Machine, first Member
 		return nil, fault.Wrap(op, err)
 	}
 	h.groups[id] = g
-	h.life.Go("replica.apply", g.run)
+	if h.steps == nil {
+		h.life.Go("replica.apply", g.run)
+	}
 	h.loop.in.push(input{group: g, call: h.loop.add})
 	return g, nil
 }

@@ -10,8 +10,6 @@ import (
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
 
-	"github.com/cockroachdb/pebble/v2"
-
 	"trivet/uc"
 )
 
@@ -115,7 +113,7 @@ func (l *groupLog) trim() {
 }
 
 // write puts entries into the batch, and takes out those they replace.
-func (l *groupLog) write(b *pebble.Batch, ents []*raftpb.Entry, buf []byte) ([]byte, error) {
+func (l *groupLog) write(b Batch, ents []*raftpb.Entry, buf []byte) ([]byte, error) {
 	l.mu.Lock()
 	last := l.last
 	l.mu.Unlock()

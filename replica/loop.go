@@ -3,6 +3,8 @@ package replica
 import (
 	"context"
 	"encoding/binary"
+	"maps"
+	"slices"
 
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -164,8 +166,8 @@ func (l *loop) repeat(g *Group) {
 // answered, or is none any more.
 func (l *loop) takeBack(g *Group) {
 	s := &g.loop
-	for id, b := range s.batches {
-		for _, r := range b {
+	for _, id := range slices.Sorted(maps.Keys(s.batches)) {
+		for _, r := range s.batches[id] {
 			if l.ticks-r.since > l.patience() {
 				r.fail(fault.Newf(fault.NoQuorum, "replica.Read", "the primary of group %d does not answer", g.id))
 				continue
@@ -400,7 +402,7 @@ func (l *loop) post(g *Group, m *raftpb.Message) {
 		return
 	}
 	if m.GetType() == raftpb.MsgSnap {
-		l.h.life.Go("replica.sendsnap", func(ctx context.Context) error { g.sendSnapshot(ctx, m); return nil })
+		l.h.spawn("replica.sendsnap", func(ctx context.Context) error { g.sendSnapshot(ctx, m); return nil })
 		return
 	}
 	l.out.add(g, m)

@@ -198,16 +198,15 @@ func (g *Group) applyChange(e *raftpb.Entry) error {
 	if err != nil {
 		return err
 	}
-	done := make(chan *raftpb.ConfState, 1)
-	g.h.loop.in.push(input{group: g, call: func(g *Group) { done <- g.loop.node.ApplyConfChange(cc) }})
-	select {
-	case conf := <-done:
-		g.log.setMembership(e.GetIndex(), conf)
-		g.changed.announce()
-		return nil
-	case <-g.h.Done():
-		return context.Canceled
+	var conf *raftpb.ConfState
+	done := make(chan struct{})
+	g.h.loop.in.push(input{group: g, call: func(g *Group) { conf = g.loop.node.ApplyConfChange(cc); close(done) }})
+	if err := g.h.stepped(done); err != nil {
+		return err
 	}
+	g.log.setMembership(e.GetIndex(), conf)
+	g.changed.announce()
+	return nil
 }
 
 // decodeChange reads a change of membership in both of its forms. An empty one

@@ -2,6 +2,8 @@ package replica
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"go.etcd.io/raft/v3/raftpb"
 	"google.golang.org/protobuf/proto"
@@ -21,8 +23,8 @@ func (o outbox) add(g *Group, m *raftpb.Message) {
 }
 
 func (o outbox) send(t Transport) {
-	for to, batch := range o {
-		t.Send(to, batch)
+	for _, to := range slices.Sorted(maps.Keys(o)) {
+		t.Send(to, o[to])
 		delete(o, to)
 	}
 }

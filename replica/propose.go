@@ -1,7 +1,9 @@
 package replica
 
 import (
+	"cmp"
 	"context"
+	"slices"
 	"time"
 
 	"trivet/fault"
@@ -43,6 +45,28 @@ func (g *Group) ProposeOnce(ctx context.Context, id ID, cmd []byte) (any, error)
 
 func (g *Group) propose(ctx context.Context, id ID, cmd []byte) (any, error) {
 	const op = "replica.Propose"
+	p, err := g.begin(id, cmd)
+	if err != nil {
+		return nil, err
+	}
+	select {
+	case <-p.done:
+		return p.result, p.err
+	case <-ctx.Done():
+		g.abandon(p)
+		return nil, fault.New(fault.Timeout, op, "no answer in time; the command may still be carried out").Because(context.Cause(ctx))
+	case <-g.h.store.broken:
+		g.abandon(p)
+		return nil, storeFault(op, g.h.cfg.Dir, g.h.store.failure())
+	case <-g.h.Done():
+		g.abandon(p)
+		return nil, g.h.usable(op)
+	}
+}
+
+// begin hands a proposal to the loop.
+func (g *Group) begin(id ID, cmd []byte) (*proposal, error) {
+	const op = "replica.Propose"
 	if len(cmd) > g.h.cfg.MaxCommandBytes {
 		return nil, fault.Newf(fault.Limit, op, "the command has %d bytes, %d are allowed", len(cmd), g.h.cfg.MaxCommandBytes)
 	}
@@ -58,19 +82,7 @@ func (g *Group) propose(ctx context.Context, id ID, cmd []byte) (any, error) {
 	if fresh {
 		g.h.loop.in.push(input{group: g, prop: p})
 	}
-	select {
-	case <-p.done:
-		return p.result, p.err
-	case <-ctx.Done():
-		g.abandon(p)
-		return nil, fault.New(fault.Timeout, op, "no answer in time; the command may still be carried out").Because(context.Cause(ctx))
-	case <-g.h.store.broken:
-		g.abandon(p)
-		return nil, storeFault(op, g.h.cfg.Dir, g.h.store.failure())
-	case <-g.h.Done():
-		g.abandon(p)
-		return nil, g.h.usable(op)
-	}
+	return p, nil
 }
 
 // register makes a proposal or joins the one under way with the same ID; nil
@@ -161,6 +173,7 @@ func (g *Group) lostBefore(term uint64) []*proposal {
 			lost = append(lost, p)
 		}
 	}
+	slices.SortFunc(lost, byID)
 	return lost
 }
 
@@ -187,6 +200,12 @@ func (g *Group) refused(p *proposal) {
 	p.term = 0
 }
 
+// byID orders proposals as their callers made them; whatever happens to several happens
+// in this order.
+func byID(a, b *proposal) int {
+	return cmp.Or(cmp.Compare(a.id.Client, b.id.Client), cmp.Compare(a.id.Seq, b.id.Seq))
+}
+
 // pending returns every proposal that waits.
 func (g *Group) pending() []*proposal {
 	g.mu.Lock()
@@ -195,5 +214,6 @@ func (g *Group) pending() []*proposal {
 	for _, p := range g.pend {
 		out = append(out, p)
 	}
+	slices.SortFunc(out, byID)
 	return out
 }

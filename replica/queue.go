@@ -26,6 +26,13 @@ func (q *queue[T]) push(vs ...T) {
 	}
 }
 
+// holds reports whether there is something in the queue.
+func (q *queue[T]) holds() bool {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	return len(q.items) > 0
+}
+
 // take returns everything in the queue and leaves spare, emptied, in its place.
 func (q *queue[T]) take(spare []T) []T {
 	clear(spare)

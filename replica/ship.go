@@ -8,7 +8,6 @@ import (
 	"io"
 	"strings"
 
-	"github.com/cockroachdb/pebble/v2"
 	"github.com/cockroachdb/pebble/v2/vfs"
 	"go.etcd.io/raft/v3"
 	"go.etcd.io/raft/v3/raftpb"
@@ -151,7 +150,7 @@ func (d snapDir) keep(name string, index uint64) (*snapHeader, error) {
 }
 
 // takeSnapshot makes a snapshot that raft has accepted the beginning of the log.
-func (g *Group) takeSnapshot(b *pebble.Batch, s *raftpb.Snapshot) error {
+func (g *Group) takeSnapshot(b Batch, s *raftpb.Snapshot) error {
 	h, err := g.snaps.keep(string(s.GetData()), s.GetMetadata().GetIndex())
 	if err != nil {
 		return err

@@ -8,7 +8,6 @@ import (
 	"math"
 	"slices"
 
-	"github.com/cockroachdb/pebble/v2"
 	"go.etcd.io/raft/v3/raftpb"
 )
 
@@ -39,7 +38,7 @@ func (g *Group) snapshotIfDue() {
 	}
 	head, meta, state, done := h.encode(), h.meta(), g.machine.Snapshot(), make(chan struct{})
 	w.busy = done
-	g.h.life.Go("replica.snapshot", func(ctx context.Context) error {
+	g.h.spawn("replica.snapshot", func(ctx context.Context) error {
 		defer func() {
 			close(done)
 			g.queue.push(applyJob{}) // the next one may be due already
@@ -101,14 +100,7 @@ func (g *Group) compact(ctx context.Context, index uint64, settled []position) e
 		jobs = append([]appendJob{{group: g, positions: settled}}, jobs...)
 	}
 	g.h.app.q.push(jobs...)
-	select {
-	case <-done:
-		return nil
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	case <-g.h.store.broken:
-		return g.h.store.failure()
-	}
+	return g.h.written(ctx, "replica.compact", done)
 }
 
 // restoreNewest gives the machine the newest snapshot that is whole and old
@@ -200,7 +192,7 @@ func (g *Group) adopt(h *snapHeader, positions map[string]uint64) error {
 }
 
 // writeReset begins the group's log anew after a snapshot.
-func (g *Group) writeReset(b *pebble.Batch, h *snapHeader) error {
+func (g *Group) writeReset(b Batch, h *snapHeader) error {
 	var ps []position
 	for name, p := range h.positions {
 		ps = append(ps, position{name: name, index: p})
@@ -219,10 +211,7 @@ func (g *Group) restoreReceived(s *raftpb.Snapshot) {
 	g.log.reset(s.GetMetadata())
 	done := make(chan struct{})
 	g.queue.push(applyJob{restore: done, index: s.GetMetadata().GetIndex()})
-	select {
-	case <-done:
-	case <-g.h.Done():
-	}
+	_ = g.h.written(context.Background(), "replica.restore", done) // a host that has ended has no next
 }
 
 // restoreNow replaces the state by a snapshot; on the group's goroutine.

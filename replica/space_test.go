@@ -120,5 +120,4 @@ func TestBrokenDiskKeepsReads(t *testing.T) {
 	// The host leaves a broken store alone; here it is known what broke it, so its
 	// goroutines can be ended for the leak check.
 	_ = h.store.db.Close()
-	h.store.cache.Unref()
 }

@@ -3,6 +3,7 @@ package replica
 import (
 	"context"
 	"errors"
+	"maps"
 	"slices"
 
 	"trivet/fault"
@@ -69,6 +70,11 @@ func (g *Group) stopped(op string) error {
 
 // written waits for something that another goroutine of the host does.
 func (h *Host) written(ctx context.Context, op string, done <-chan struct{}) error {
+	if h.steps != nil {
+		if err := h.steps.until(done); err != nil && h.store.failure() == nil {
+			return err
+		}
+	}
 	select {
 	case <-done:
 		return nil
@@ -81,15 +87,40 @@ func (h *Host) written(ctx context.Context, op string, done <-chan struct{}) err
 	}
 }
 
+// stepped waits on a group's goroutine for what the loop does.
+func (h *Host) stepped(done <-chan struct{}) error {
+	if h.steps != nil {
+		return h.steps.until(done)
+	}
+	select {
+	case <-done:
+		return nil
+	case <-h.Done():
+		return context.Canceled
+	}
+}
+
+// spawn runs something once on a goroutine of its own.
+func (h *Host) spawn(name string, f func(context.Context) error) {
+	if h.steps != nil {
+		h.steps.tasks = append(h.steps.tasks, task{name, f})
+		return
+	}
+	h.life.Go(name, f)
+}
+
 // remove takes a group out of the loop; what still comes for it is refused.
 func (l *loop) remove(g *Group) {
 	s := &g.loop
 	s.gone = true
 	l.groups = slices.DeleteFunc(l.groups, func(o *Group) bool { return o == g })
+	if l.h.steps != nil {
+		l.h.steps.leaving = append(l.h.steps.leaving, g)
+	}
 	g.primary.Store(false)
 	g.leader.Store(0)
-	for _, b := range s.batches {
-		s.reads = append(s.reads, b...)
+	for _, id := range slices.Sorted(maps.Keys(s.batches)) {
+		s.reads = append(s.reads, s.batches[id]...)
 	}
 	for _, r := range s.reads {
 		r.fail(g.stopped("replica.Read"))

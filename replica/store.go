@@ -49,11 +49,10 @@ func numbers(vs ...uint64) []byte {
 	return b
 }
 
-// store is the one pebble database of the process. Writes come from one
-// goroutine; reads from any.
+// store is the one database of the process. Writes come from one goroutine; reads
+// from any.
 type store struct {
-	db     *pebble.DB
-	cache  *pebble.Cache
+	db     Database
 	dir    string
 	broken chan struct{} // closed when the store can no longer be written
 	log    *slog.Logger
@@ -63,15 +62,16 @@ type store struct {
 }
 
 func newStore(dir string, log *slog.Logger) *store {
-	return &store{dir: dir, broken: make(chan struct{}), log: log, cache: pebble.NewCache(8 << 20)}
+	return &store{dir: dir, broken: make(chan struct{}), log: log}
 }
 
 // open reads what is there. Should the disk fail in the middle of it, it may not return:
 // then the store is broken.
-func (s *store) open(fs vfs.FS) (err error) {
+func (s *store) open(fs vfs.FS) error {
+	cache := pebble.NewCache(8 << 20)
 	opts := &pebble.Options{
 		FS:                          fs,
-		Cache:                       s.cache,
+		Cache:                       cache,
 		MemTableSize:                8 << 20,
 		MemTableStopWritesThreshold: 4,
 		L0CompactionThreshold:       4,
@@ -82,10 +82,13 @@ func (s *store) open(fs vfs.FS) (err error) {
 		DisableTableStats:           true,
 		Logger:                      storeLog{s},
 	}
-	if s.db, err = pebble.Open(s.dir, opts); err != nil {
-		s.cache.Unref()
+	db, err := pebble.Open(s.dir, opts)
+	if err != nil {
+		cache.Unref()
+		return err
 	}
-	return err
+	s.db = onPebble{db, cache}
+	return nil
 }
 
 // fail makes the store refuse from now on; the first cause counts.
@@ -110,9 +113,7 @@ func (s *store) close() error {
 	if s.failure() != nil {
 		return nil
 	}
-	err := s.db.Close()
-	s.cache.Unref()
-	return err
+	return s.db.Close()
 }
 
 // storeLog keeps pebble quiet and turns what it calls fatal into a broken store.
@@ -134,7 +135,7 @@ func (l storeLog) Fatalf(format string, args ...any) {
 // values reads the numbers stored under a key; none when there is no such key.
 func (s *store) values(k []byte) ([]uint64, error) {
 	v, closer, err := s.db.Get(k)
-	if errors.Is(err, pebble.ErrNotFound) {
+	if noKey(err) {
 		return nil, nil
 	}
 	if err != nil {
@@ -161,7 +162,7 @@ func (s *store) begin(l *groupLog, sync *pebble.WriteOptions) error {
 }
 
 // forget deletes everything that is kept of a group.
-func (s *store) forget(b *pebble.Batch, g uc.GroupID) error {
+func (s *store) forget(b Batch, g uc.GroupID) error {
 	for _, letter := range []byte{keyEntry, keyFeed} {
 		if err := b.DeleteRange(key(letter, g), key(letter, g+1), nil); err != nil {
 			return err
@@ -194,7 +195,9 @@ func (s *store) checkNode(id uint64, sync *pebble.WriteOptions) error {
 	}
 	switch {
 	case v == nil:
-		return s.db.Set(key(keyNode, 0), numbers(storeFormat, id), sync)
+		b := s.db.NewBatch()
+		defer b.Close()
+		return errors.Join(b.Set(key(keyNode, 0), numbers(storeFormat, id), nil), b.Commit(sync))
 	case len(v) < 2 || v[0] != storeFormat:
 		return fault.Newf(fault.Unsupported, "replica.Open", "%s was written by another version of the server", s.dir)
 	case v[1] != id:
@@ -215,7 +218,7 @@ func (s *store) positions(g uc.GroupID) (map[string]uint64, error) {
 }
 
 func (s *store) scan(from, to []byte, f func(k, v []byte) error) error {
-	it, err := s.db.NewIter(&pebble.IterOptions{LowerBound: from, UpperBound: to})
+	it, err := s.db.NewIter(from, to)
 	if err != nil {
 		return err
 	}

@@ -36,6 +36,7 @@ const (
 type witnessed struct {
 	h     *Host
 	q     *queue[witnessMsg]
+	spare []witnessMsg
 	waits atomic.Int64
 	state atomic.Pointer[WitnessState]
 }
@@ -72,19 +73,23 @@ func (w *witnessed) post(g *Group, m *raftpb.Message) {
 }
 
 func (w *witnessed) run(ctx context.Context) error {
-	var spare []witnessMsg
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-w.q.wake:
 		}
-		msgs := w.q.take(spare)
-		spare = msgs
-		w.waits.Add(-int64(len(msgs)))
-		if len(msgs) > 0 {
-			w.call(ctx, msgs)
-		}
+		w.callAll(ctx)
+	}
+}
+
+// callAll hands over what has come.
+func (w *witnessed) callAll(ctx context.Context) {
+	msgs := w.q.take(w.spare)
+	w.spare = msgs
+	w.waits.Add(-int64(len(msgs)))
+	if len(msgs) > 0 {
+		w.call(ctx, msgs)
 	}
 }
 
