@@ -47,6 +47,7 @@ type Status struct {
 	Generation    uint64            // how often the group was recovered
 	Superseded    bool              // the others have recovered the group without this copy: Stop and forget it
 	Members                         // as of what is applied here, sorted
+	Leaving       []uint64          // voters of before, while a change of membership is under way: it needs their majority as well
 	Feeds         map[string]uint64 // position of each feed
 }
 

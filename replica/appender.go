@@ -19,7 +19,7 @@ type appendJob struct {
 	positions  []position  // nil: those of the group that changed
 	checkpoint *checkpoint // of all groups, after whatever is written with it
 	forget     uc.GroupID  // a group of which nothing is to stay
-	generation uint64      // to be noted, 0 for nothing
+	generation uint64      // to be noted, 0 for nothing; also of what is forgotten
 	sync       bool
 	done       chan struct{} // closed once it is written; may be nil
 }
@@ -109,7 +109,10 @@ func (a *appender) put(b Batch, j *appendJob) error {
 	case j.checkpoint != nil:
 		return nil
 	case j.forget != 0:
-		return a.h.store.forget(b, j.forget)
+		if err := a.h.store.forget(b, j.forget); err != nil || j.generation == 0 {
+			return err
+		}
+		return b.Set(key(keyGeneration, j.forget), numbers(j.generation), nil)
 	case j.generation != 0:
 		return b.Set(key(keyGeneration, g.id), numbers(j.generation), nil)
 	case j.compact != nil:

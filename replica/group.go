@@ -37,6 +37,7 @@ type Group struct {
 	applied    atomic.Uint64
 	generation atomic.Uint64 // of this copy
 	superseded atomic.Bool   // the others have given this copy up
+	newer      atomic.Uint64 // the generation that they go on with
 	changed    *change       // leadership, or the end of the replay
 
 	loop  loopState  // the loop goroutine's
@@ -170,13 +171,25 @@ func (g *Group) ID() uc.GroupID { return g.id }
 func (g *Group) Status() Status {
 	first, last, snap := g.log.bounds()
 	lastTerm, _ := g.log.Term(last)
+	conf := g.log.membership()
 	return Status{
 		LastTerm: lastTerm, Generation: g.generation.Load(), Superseded: g.superseded.Load(),
 		Group: g.id, Primary: g.primary.Load(), Leader: g.leader.Load(), Term: g.term.Load(),
 		Applied: g.applied.Load(), SnapshotIndex: snap, FirstIndex: first, LastIndex: last,
-		Members: membersOf(g.log.membership()), Feeds: g.feeds.status(),
+		Members: membersOf(conf), Leaving: sorted(conf.GetVotersOutgoing()), Feeds: g.feeds.status(),
 	}
 }
+
+// Leader is the number of the server that leads the group as known here, 0 for none, and
+// whether this server is its primary.
+func (g *Group) Leader() (node uint64, primary bool) { return g.leader.Load(), g.primary.Load() }
+
+// Generation is how often the group was recovered, as known here.
+func (g *Group) Generation() uint64 { return g.generation.Load() }
+
+// Replayed reports whether everything is applied that this server's disk knew as committed
+// when the group was started.
+func (g *Group) Replayed() bool { return g.applied.Load() >= g.replayEnd }
 
 // Ready waits until the group can be used here: this server is its primary, or
 // knows the primary and has applied what was on its own disk at the start.
@@ -184,7 +197,7 @@ func (g *Group) Ready(ctx context.Context) error {
 	const op = "replica.Ready"
 	for {
 		c := g.changed.next()
-		if g.applied.Load() >= g.replayEnd && (g.primary.Load() || g.leader.Load() != raft.None && g.leader.Load() != g.h.cfg.NodeID) {
+		if g.Replayed() && (g.primary.Load() || g.leader.Load() != raft.None && g.leader.Load() != g.h.cfg.NodeID) {
 			return nil
 		}
 		select {

@@ -214,6 +214,9 @@ func (l *loop) handle(in *input) {
 		if fromLeader[in.msg.GetType()] {
 			s.heard = l.ticks
 		}
+		if forLeader[in.msg.GetType()] && s.node.BasicStatus().RaftState != raft.StateLeader {
+			return // whoever sent it repeats it, to the leader it knows by then
+		}
 		_ = s.node.Step(in.msg) // a message that does not fit the state is dropped, as raft means it
 	case in.prop != nil:
 		in.prop.since = l.ticks
@@ -365,6 +368,10 @@ func (l *loop) leaderOf(g *Group) uint64 {
 
 // fromLeader lists the messages that only a leader sends.
 var fromLeader = map[raftpb.MessageType]bool{raftpb.MsgApp: true, raftpb.MsgHeartbeat: true, raftpb.MsgSnap: true}
+
+// forLeader lists what a leader is sent that others must not send on: they would do so in
+// the name of the sender.
+var forLeader = map[raftpb.MessageType]bool{raftpb.MsgProp: true, raftpb.MsgReadIndex: true}
 
 // publish shows the state of leadership, and sees to what a change of it means.
 func (l *loop) publish(g *Group) {

@@ -111,7 +111,9 @@ func (h *Host) writeRecovery(log *groupLog, base *raftpb.ConfState, r Recovery) 
 }
 
 // leavingAlone are the changes, one server at a time, after which this server is
-// the only voter, whatever the membership is at the end of the log.
+// the only voter, whatever the membership is at the end of the log. All others that were
+// ever members observe: so each is written to, learns that its copy counts no more, and
+// can be sent the group.
 func (h *Host) leavingAlone(log *groupLog, base *raftpb.ConfState) ([]*raftpb.ConfChangeV2, error) {
 	self := h.cfg.NodeID
 	others := map[uint64]bool{}
@@ -150,7 +152,11 @@ func (h *Host) leavingAlone(log *groupLog, base *raftpb.ConfState) ([]*raftpb.Co
 	single(raftpb.ConfChangeAddNode, self)
 	delete(others, self)
 	for _, n := range slices.Sorted(maps.Keys(others)) {
-		single(raftpb.ConfChangeRemoveNode, n)
+		if n == h.cfg.Witness {
+			single(raftpb.ConfChangeRemoveNode, n)
+		} else {
+			single(raftpb.ConfChangeAddLearnerNode, n)
+		}
 	}
 	return steps, nil
 }
@@ -173,7 +179,9 @@ func (g *Group) sameGeneration(theirs uint64) bool {
 		return theirs == ours
 	}
 	if last, _ := g.log.LastIndex(); last > 0 {
+		g.newer.Store(max(g.newer.Load(), theirs))
 		if !g.superseded.Swap(true) {
+			g.h.loop.in.push(input{group: g, call: g.h.loop.giveUp})
 			g.h.cfg.Log.Warn("a group was recovered without the copy of this server, which counts no more", "group", g.id, "generation", theirs)
 			g.changed.announce()
 		}
@@ -183,6 +191,19 @@ func (g *Group) sameGeneration(theirs uint64) bool {
 		g.h.app.q.push(appendJob{group: g, generation: theirs})
 	}
 	return g.generation.Load() == theirs
+}
+
+// giveUp ends the part in a group of a copy that counts no more: it would go on with
+// others like it, and acknowledge what is lost with them.
+func (l *loop) giveUp(g *Group) {
+	if g.loop.gone {
+		return
+	}
+	l.remove(g)
+	for _, p := range g.pending() {
+		g.finish(p, nil, g.stopped("replica.Propose"))
+	}
+	g.changed.announce()
 }
 
 // Renew gives up what this server has of a group and begins it anew with this server as

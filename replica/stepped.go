@@ -214,3 +214,17 @@ func (s *Stepped) Leads(g *Group) (term uint64, leads bool) {
 	st := g.loop.node.BasicStatus()
 	return st.GetTerm(), st.RaftState == raft.StateLeader
 }
+
+// NewestSnapshot is the file with the newest snapshot of a group, if there are two at
+// least, so that one may be lost.
+func (s *Stepped) NewestSnapshot(id uc.GroupID) (path string, ok bool) {
+	g := s.Group(id)
+	if g == nil {
+		return "", false
+	}
+	have, err := g.snaps.indexes()
+	if err != nil || len(have) < keepNewest {
+		return "", false
+	}
+	return g.snaps.file(have[0]), true
+}

@@ -21,7 +21,9 @@ func (h *Host) Stop(ctx context.Context, id uc.GroupID, forget bool) error {
 	g := h.groups[id]
 	delete(h.groups, id)
 	h.mu.Unlock()
+	newer := uint64(0) // what is begun here next is not of a generation that was given up
 	if g != nil {
+		newer = g.newer.Load()
 		if err := g.end(ctx); err != nil {
 			return fault.Wrap(op, err)
 		}
@@ -30,7 +32,7 @@ func (h *Host) Stop(ctx context.Context, id uc.GroupID, forget bool) error {
 		return nil
 	}
 	done := make(chan struct{})
-	h.app.q.push(appendJob{forget: id, sync: true, done: done})
+	h.app.q.push(appendJob{forget: id, generation: newer, sync: true, done: done})
 	if err := h.written(ctx, op, done); err != nil {
 		return err
 	}
@@ -112,6 +114,9 @@ func (h *Host) spawn(name string, f func(context.Context) error) {
 // remove takes a group out of the loop; what still comes for it is refused.
 func (l *loop) remove(g *Group) {
 	s := &g.loop
+	if s.gone {
+		return
+	}
 	s.gone = true
 	l.groups = slices.DeleteFunc(l.groups, func(o *Group) bool { return o == g })
 	if l.h.steps != nil {
