@@ -7,6 +7,7 @@ import (
 	"io"
 	"log/slog"
 	"slices"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -44,10 +45,15 @@ type fabric struct {
 	host      *replica.Host                 // opened before anything is received for the groups
 	group     *replica.Group                // the pool group
 	settled   atomic.Uint64                 // number, once it is known; for other goroutines
+	given     atomic.Bool                   // the pool has given it
 	started   atomic.Pointer[replica.Group] // group, the same
 	published atomic.Pointer[published]
 	view      atomic.Pointer[poolstate.Pool]
 	turn      hub[*poolstate.Pool] // every new state of the pool
+	// met are servers that spoke under a number that the state here does not have yet:
+	// it may have to be learned from them, and they have to be answered for that.
+	met  sync.Map                  // uint64 to uc.ServerFQDN
+	told atomic.Pointer[ledGroups] // see askWhoLeads
 }
 
 // state is the pool as last seen here. It is never nil, and never changed.
@@ -73,6 +79,9 @@ func (f *fabric) server(n uint64) uc.ServerFQDN {
 	p := f.state()
 	if s := p.ByNumber(n); s != nil {
 		return s.FQDN
+	}
+	if name, ok := f.met.Load(n); ok {
+		return name.(uc.ServerFQDN)
 	}
 	if names := f.pool.Names(); !p.Open() && n > 0 && n <= uint64(len(names)) {
 		return names[n-1]
@@ -259,8 +268,13 @@ func (f *fabric) speaksFor(from uc.ServerFQDN, n uint64) bool {
 	if have := f.numberOf(from); have == n {
 		return n != 0
 	}
-	p := f.state()
-	return n != 0 && n >= p.Next && n < quorum.Witness
+	if n == 0 || n < f.state().Next || n >= quorum.Witness {
+		return false
+	}
+	if was, ok := f.met.Load(n); !ok || was != from {
+		f.met.Store(n, from)
+	}
+	return true
 }
 
 // poolMachine makes the pool's state a replica.Machine and shows it outside the group's

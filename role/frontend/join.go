@@ -33,6 +33,8 @@ type identity struct {
 	// Late reports that the server joined when the pool ran: it is sent the groups, and
 	// does not know who their first members were.
 	Late bool `json:"late,omitempty"`
+	// Claimed reports that the pool has given the number, so that there is one.
+	Claimed bool `json:"claimed,omitempty"`
 }
 
 const identityFile = "server.json"
@@ -72,7 +74,7 @@ const (
 
 // hello is what a server says of itself to one that has just started.
 type hello struct {
-	Open   bool   `json:"open"`   // it knows of a pool that was opened
+	Open   bool   `json:"open"`   // it knows of a pool that was begun
 	Fresh  bool   `json:"fresh"`  // it has no number yet
 	Number uint64 `json:"number"` // it has
 	Names  string `json:"names"`  // of the pool in its document
@@ -80,7 +82,10 @@ type hello struct {
 
 func (f *fabric) serveJoining() {
 	f.links.Serve(callHello, func(context.Context, uc.ServerFQDN, []byte) ([]byte, error) {
-		return json.Marshal(hello{Open: f.state().Open(), Fresh: f.joined() == 0, Number: f.joined(), Names: f.documentNames()})
+		if f.joined() != 0 && f.groupStarted() == nil {
+			return nil, fault.New(fault.Unavailable, "frontend.hello", "this server does not know yet what it has of the pool")
+		}
+		return json.Marshal(hello{Open: f.begun(), Fresh: f.joined() == 0, Number: f.joined(), Names: f.documentNames()})
 	})
 	f.links.Serve(callClaim, func(ctx context.Context, from uc.ServerFQDN, in []byte) ([]byte, error) {
 		const op = "frontend.claim"
@@ -93,6 +98,17 @@ func (f *fabric) serveJoining() {
 		}
 		return json.Marshal(p.Server(from))
 	})
+}
+
+// begun reports whether this server knows of a pool that exists: one that it has seen
+// opened, or that has entries in the log here, which it may not know to be committed yet.
+// Servers without data that took it for new would begin another pool beside it.
+func (f *fabric) begun() bool {
+	if f.state().Open() || f.given.Load() {
+		return true
+	}
+	g := f.groupStarted()
+	return g != nil && g.Status().LastIndex > 1
 }
 
 func (f *fabric) documentNames() string {
@@ -128,6 +144,7 @@ func (m *member) join(ctx context.Context) error {
 	f := m.fabric
 	if f.id.Number != 0 {
 		f.number = f.id.Number
+		f.given.Store(f.id.Claimed)
 		f.settled.Store(f.number)
 		return nil
 	}
@@ -144,6 +161,7 @@ func (m *member) join(ctx context.Context) error {
 				return err
 			}
 			f.id, f.number = id, id.Number
+			f.given.Store(id.Claimed)
 			f.settled.Store(f.number)
 			f.log.Info("this server has its number in the pool", "number", id.Number, "late", id.Late)
 			return nil
@@ -204,7 +222,7 @@ func (m *member) claim(ctx context.Context, by uc.ServerFQDN) (id identity, wait
 	if err := json.Unmarshal(b, &s); err != nil || s.Number == 0 {
 		return id, "", fault.New(fault.Internal, "frontend.claim", "the pool gives a number that cannot be read").Because(err)
 	}
-	id.Number, id.Late = s.Number, !s.First
+	id.Number, id.Late, id.Claimed = s.Number, !s.First, true
 	return id, "", nil
 }
 

@@ -52,12 +52,13 @@ func (m managed) Propose(ctx context.Context, c poolstate.Command) error {
 }
 
 func (m managed) Membership(g uc.GroupID) (is replica.Members, leader uint64, ok bool) {
-	r := m.host.Group(g)
-	if r == nil {
-		return is, 0, false
-	}
-	st := r.Status()
-	return st.Members, st.Leader, len(st.Voters) > 0
+	x, ok := m.fabric.led(g)
+	return x.Members, x.Leader, ok
+}
+
+func (m managed) Generation(g uc.GroupID) uint64 {
+	x, _ := m.fabric.led(g)
+	return x.Generation
 }
 
 func (m managed) Change(ctx context.Context, g uc.GroupID, want replica.Members) error {
@@ -71,7 +72,10 @@ func (m managed) Handover(ctx context.Context, g uc.GroupID, to uint64) error {
 // order has the leader of a group do something with it.
 func (f *fabric) order(ctx context.Context, call string, o groupOrder) error {
 	leader := f.leader(o.Group)
-	if leader == "" {
+	if x, _ := f.led(o.Group); leader == "" {
+		leader = f.server(x.Leader)
+	}
+	if leader == "" || leader == f.self && !f.host.Group(o.Group).Status().Primary {
 		return fault.Newf(fault.NoQuorum, "frontend.order", "group %d has no leader", o.Group)
 	}
 	b, err := json.Marshal(o)

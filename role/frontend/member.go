@@ -290,11 +290,11 @@ func (m *member) openPool(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	m.serveRecovery()
 	f.started.Store(group)
 	f.receive()
 	m.startManager()
 	m.startMirroring()
-	m.serveRecovery()
 	m.serveHalt()
 	m.serveReport()
 	m.life.Go("upgrade of the pool", m.driveUpgrade)
@@ -325,6 +325,8 @@ func (m *member) firstMembers() replica.Members {
 
 func (m *member) startManager() {
 	m.fabric.serveOrders()
+	m.fabric.serveLed()
+	m.life.Go("leaders of groups", m.fabric.askWhoLeads)
 	m.fabric.serveProgress()
 	manager := poolmanager.New(poolmanager.Config{Pool: managed{m}, Clock: m.clock, Log: m.log})
 	m.life.Go("pool manager", func(ctx context.Context) error { return manager.Run(ctx, m.life.Go) })

@@ -27,20 +27,29 @@ const (
 	callRestart = "service.restart"
 )
 
-// takeLimit is how long a server may take to recover its groups.
-const takeLimit = 2 * time.Minute
+// surveyLimit is how long servers may take to say what they have, takeLimit how long one may
+// take to recover its groups.
+const (
+	surveyLimit = 10 * time.Second
+	takeLimit   = 2 * time.Minute
+)
 
 // surveyed is what a server has of a group, and who votes in it as far as it knows.
 type surveyed struct {
-	Group  uc.GroupID    `json:"group"`
-	Copy   recovery.Copy `json:"copy"`
-	Voters []uint64      `json:"voters"`
+	Group   uc.GroupID    `json:"group"`
+	Copy    recovery.Copy `json:"copy"`
+	Voters  []uint64      `json:"voters"`
+	Leaving []uint64      `json:"leaving,omitempty"`
 }
 
 func (m *member) serveRecovery() {
 	f := m.fabric
 	f.links.Serve(callSurvey, func(context.Context, uc.ServerFQDN, []byte) ([]byte, error) {
-		return json.Marshal(m.copies())
+		list, group := m.copies(), f.groupStarted()
+		if p := f.state(); group == nil || !group.Replayed() || p.Open() && len(list) < len(p.Groups)+2 { // the pool group and the directory group
+			return nil, fault.New(fault.Unavailable, "frontend.survey", "this server has not opened all its groups yet")
+		}
+		return json.Marshal(list)
 	})
 	f.links.Serve(callTake, func(ctx context.Context, _ uc.ServerFQDN, in []byte) ([]byte, error) {
 		var steps []recovery.Step
@@ -60,7 +69,7 @@ func (m *member) copies() (list []surveyed) {
 		list = append(list, surveyed{st.Group, recovery.Copy{
 			Server: m.fqdn, Voter: slices.Contains(st.Voters, m.fabric.number), Leads: st.Primary,
 			Generation: st.Generation, Term: st.Term, LastTerm: st.LastTerm, LastIndex: st.LastIndex,
-		}, st.Voters})
+		}, st.Voters, st.Leaving})
 	}
 	return list
 }
@@ -128,20 +137,27 @@ func (d deployment) Recovery() cmdlet.Recovery {
 	return recoveryDesk{d.ground}
 }
 
-// survey asks all servers that run.
-func (r recoveryDesk) survey(ctx context.Context) (groups map[uc.GroupID]*recovery.Group, servers []uc.ServerFQDN) {
+// survey asks all servers that run. One that is connected and does not answer fails it: it
+// may hold what the others lack, and would go on with it beside them. For the same reason
+// the answer is of the pool group alone while that has to be recovered and a server has
+// not opened the others yet: it does when it knows the pool.
+func (r recoveryDesk) survey(ctx context.Context) (groups map[uc.GroupID]*recovery.Group, servers []uc.ServerFQDN, err error) {
 	f := r.fabric
 	groups = map[uc.GroupID]*recovery.Group{}
 	voters := map[uc.GroupID]surveyed{} // as the newest copy has them
+	opened := map[uc.ServerFQDN]int{}
+	limited, cancel := context.WithTimeout(ctx, surveyLimit)
+	defer cancel()
 	for _, name := range f.connected() {
-		limited, cancel := context.WithTimeout(ctx, 5*time.Second)
-		b, err := f.links.Call(limited, name, callSurvey, nil)
-		cancel()
-		var list []surveyed
-		if err != nil || json.Unmarshal(b, &list) != nil {
-			continue
+		list, err := r.ask(limited, name)
+		switch {
+		case err != nil && f.live(name):
+			return nil, nil, fault.Newf(fault.Unavailable, "frontend.survey", "%s is connected and does not say what it has; wait until it does, or stop it, and run this again", name).Because(err)
+		case err != nil:
+			continue // it is gone
 		}
 		servers = append(servers, name)
+		opened[name] = len(list)
 		for _, s := range list {
 			if groups[s.Group] == nil {
 				groups[s.Group] = &recovery.Group{ID: s.Group}
@@ -154,19 +170,46 @@ func (r recoveryDesk) survey(ctx context.Context) (groups map[uc.GroupID]*recove
 		}
 	}
 	for id, g := range groups {
-		for _, n := range voters[id].Voters {
-			if n == quorum.Witness {
-				continue
-			}
-			name := f.server(n)
-			if name == "" {
-				name = "a server that is gone"
-			}
-			g.Voters = append(g.Voters, name)
+		g.Voters, g.Witness = r.holders(voters[id].Voters)
+		g.Leaving, _ = r.holders(voters[id].Leaving)
+	}
+	if i := slices.IndexFunc(servers, func(name uc.ServerFQDN) bool { return opened[name] < len(groups) }); i >= 0 {
+		if g := groups[uc.PoolGroup]; g == nil || recovery.Plan([]recovery.Group{*g}, servers)[0].Source == recovery.Healthy {
+			return nil, nil, fault.Newf(fault.Unavailable, "frontend.survey", "%s has not opened all its groups yet; wait until it has, and run this again", servers[i])
 		}
+		groups = map[uc.GroupID]*recovery.Group{uc.PoolGroup: groups[uc.PoolGroup]}
 	}
 	r.kept(ctx, groups)
-	return groups, servers
+	return groups, servers, nil
+}
+
+// ask has a server say what it has, once it has opened its groups.
+func (r recoveryDesk) ask(ctx context.Context, name uc.ServerFQDN) (list []surveyed, err error) {
+	for {
+		b, err := r.fabric.links.Call(ctx, name, callSurvey, nil)
+		if err == nil {
+			err = json.Unmarshal(b, &list)
+		}
+		if err == nil || !r.fabric.live(name) || pause(ctx, r.clock, 200*time.Millisecond) != nil {
+			return list, err
+		}
+	}
+}
+
+// holders are the servers among voters, and whether the witness is one of them.
+func (r recoveryDesk) holders(voters []uint64) (names []uc.ServerFQDN, witness bool) {
+	for _, n := range voters {
+		if n == quorum.Witness {
+			witness = true
+			continue
+		}
+		name := r.fabric.server(n)
+		if name == "" {
+			name = "a server that is gone"
+		}
+		names = append(names, name)
+	}
+	return names, witness
 }
 
 // kept adds what the Back End has.
@@ -191,7 +234,10 @@ func (r recoveryDesk) plan(ctx context.Context) ([]recovery.Step, map[uc.GroupID
 	if r.fabric.groupStarted() == nil {
 		return nil, nil, fault.New(fault.Unavailable, "frontend.plan", "this server has not found its place in the pool yet: it has nothing that could be recovered")
 	}
-	groups, servers := r.survey(ctx)
+	groups, servers, err := r.survey(ctx)
+	if err != nil {
+		return nil, nil, err
+	}
 	var list []recovery.Group
 	for _, g := range groups {
 		list = append(list, *g)
@@ -281,32 +327,7 @@ func (r recoveryDesk) QuorumLoss(ctx context.Context) ([]cmdlet.RecoveryStep, er
 			return nil, fault.Newf(fault.KindOf(err), op, "%s could not recover its groups; what other servers did before holds", name).Because(err)
 		}
 	}
-	r.note(ctx, steps)
 	return r.told(ctx, steps, groups), nil
-}
-
-// note has the pool remember what was recovered. It may have no quorum yet, and the
-// groups carry their generations themselves.
-func (r recoveryDesk) note(ctx context.Context, steps []recovery.Step) {
-	by := map[uint64]*poolstate.Recovered{}
-	for _, s := range steps {
-		if s.Source == recovery.Healthy {
-			continue
-		}
-		if by[s.Generation] == nil {
-			by[s.Generation] = &poolstate.Recovered{Generation: s.Generation}
-		}
-		by[s.Generation].Groups = append(by[s.Generation].Groups, s.Group)
-		by[s.Generation].Copies = append(by[s.Generation].Copies, r.fabric.numberOf(s.Server))
-	}
-	for _, c := range by {
-		limited, cancel := context.WithTimeout(ctx, 10*time.Second)
-		_, err := r.fabric.propose(limited, c)
-		cancel()
-		if err != nil {
-			r.log.Info("the pool does not know of the recovery by itself", "groups", c.Groups, "err", err)
-		}
-	}
 }
 
 // Restart implements cmdlet.Recovery: one server after the other.

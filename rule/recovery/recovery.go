@@ -43,8 +43,12 @@ type Kept struct {
 type Group struct {
 	ID     uc.GroupID
 	Voters []uc.ServerFQDN // with data, as the newest copy or the pool's state names them
-	Copies []Copy
-	Kept   *Kept // nil: the Back End has none, or there is no Back End
+	// Leaving are the voters with data of before, while a change of membership is under
+	// way: nothing is decided without their majority either.
+	Leaving []uc.ServerFQDN
+	Witness bool // it votes as well
+	Copies  []Copy
+	Kept    *Kept // nil: the Back End has none, or there is no Back End
 }
 
 // Source is where a group goes on from.
@@ -52,7 +56,7 @@ type Source uint8
 
 // The sources.
 const (
-	Healthy Source = iota // it has a primary: nothing is done
+	Healthy Source = iota // it has a primary, or can elect one: nothing is done
 	FromCopy
 	FromBackEnd
 	FromNothing // it begins empty
@@ -67,8 +71,7 @@ type Step struct {
 	Generation uint64        // under which the group goes on
 	// Missing are the voters that do not run: what only they had is lost.
 	Missing []uc.ServerFQDN
-	// Certain says that nothing acknowledged is lost: a majority of the voters runs, or
-	// every voter does.
+	// Certain says that nothing acknowledged is lost: a majority of the voters runs.
 	Certain bool
 }
 
@@ -103,6 +106,9 @@ func plan(g Group, servers []uc.ServerFQDN) Step {
 			best = c
 		}
 	}
+	if g.elects() {
+		return Step{Group: g.ID}
+	}
 	s.Generation++
 	switch {
 	case best.Server != "":
@@ -115,6 +121,30 @@ func plan(g Group, servers []uc.ServerFQDN) Step {
 		s.Source, s.Server, s.Certain = FromNothing, servers[0], false
 	}
 	return s
+}
+
+// elects reports whether enough voters run to elect a primary, with or without the
+// witness. Such a group must not be recovered, however long it takes: those who are left
+// out would go on among themselves, and acknowledge what is lost with them.
+func (g Group) elects() bool {
+	newest := uint64(0)
+	for _, c := range g.Copies {
+		newest = max(newest, c.Generation)
+	}
+	majority := func(voters []uc.ServerFQDN, witness int) bool {
+		live := 0
+		for _, v := range voters {
+			if slices.ContainsFunc(g.Copies, func(c Copy) bool { return c.Server == v && !c.empty() && c.Generation == newest }) {
+				live++
+			}
+		}
+		return live > (len(voters)+witness)/2
+	}
+	witness := 0
+	if g.Witness {
+		witness = 1
+	}
+	return majority(g.Voters, witness) && (len(g.Leaving) == 0 || majority(g.Leaving, witness))
 }
 
 // Loss says in words what may be lost.

@@ -44,6 +44,8 @@ type Pool interface {
 	Propose(ctx context.Context, c poolstate.Command) error
 	// Membership is that of a group as known here, and the number of its leader, 0 for none.
 	Membership(g uc.GroupID) (is replica.Members, leader uint64, ok bool)
+	// Generation is how often a group was recovered, as known here.
+	Generation(g uc.GroupID) uint64
 	// Change and Handover ask the leader of a group.
 	Change(ctx context.Context, g uc.GroupID, want replica.Members) error
 	Handover(ctx context.Context, g uc.GroupID, to uint64) error
@@ -119,6 +121,7 @@ func (m *Manager) Round(ctx context.Context, start Go) {
 		return
 	}
 	servers := m.servers(p)
+	m.recovered(ctx, p)
 	m.place(ctx, p, servers)
 	heirs := m.heirs(p, servers)
 	for _, g := range groups(p) {
@@ -181,7 +184,7 @@ func (m *Manager) servers(p *poolstate.Pool) []placement.Server {
 		switch {
 		case x.Live:
 			delete(m.away, s.Number)
-		case !was:
+		case !was || now.Before(since): // the clock was set back
 			m.away[s.Number] = now
 		default:
 			x.Gone = now.Sub(since) >= m.cfg.ReplaceAfter
@@ -196,11 +199,28 @@ func (m *Manager) servers(p *poolstate.Pool) []placement.Server {
 	return list
 }
 
+// recovered notes which groups go on with one copy: their places are to grow from there.
+// Whoever recovered them could not note it, for want of a pool that has a quorum.
+func (m *Manager) recovered(ctx context.Context, p *poolstate.Pool) {
+	for _, g := range groups(p) {
+		gen := m.cfg.Pool.Generation(g)
+		is, leader, ok := m.cfg.Pool.Membership(g)
+		if !ok || gen <= p.Generations[g] || !slices.Equal(is.Voters, []uint64{leader}) {
+			continue
+		}
+		if err := m.propose(ctx, &poolstate.Recovered{Groups: []uc.GroupID{g}, Copies: is.Voters, Generation: gen}); err != nil {
+			m.cfg.Log.Warn("the recovery of a group could not be noted yet", "group", g, "err", err)
+			return
+		}
+		m.cfg.Log.Warn("a group goes on with the copy of one server", "group", g, "server", leader, "recovered", gen)
+	}
+}
+
 // place decides where voters go next.
 func (m *Manager) place(ctx context.Context, p *poolstate.Pool, servers []placement.Server) {
 	for _, c := range placement.Next(servers, places(p), p.Witness) {
 		id, was := uc.GroupID(c.Group+1), p.Groups[c.Group]
-		if m.unsettled(p, id) {
+		if m.unsettled(p, id) && !m.hopeless(was.Voters, id, servers) {
 			continue // one change of a group at a time
 		}
 		cmd := &poolstate.PutPlace{Group: id, Version: was.Version, Voters: c.Place.Voters, Preferred: c.Place.Preferred}
@@ -225,6 +245,16 @@ func places(p *poolstate.Pool) []placement.Place {
 func (m *Manager) unsettled(p *poolstate.Pool, g uc.GroupID) bool {
 	is, _, ok := m.cfg.Pool.Membership(g)
 	return !ok || !slices.Equal(sorted(is.Voters), sorted(voters(p, g)))
+}
+
+// hopeless reports whether a group waits for a voter that will not come: it was decided on
+// and is gone, or lost what it had, before it could vote.
+func (m *Manager) hopeless(decided []uint64, g uc.GroupID, servers []placement.Server) bool {
+	is, _, ok := m.cfg.Pool.Membership(g)
+	return ok && slices.ContainsFunc(decided, func(n uint64) bool {
+		return n != quorum.Witness && !slices.Contains(is.Voters, n) &&
+			!slices.ContainsFunc(servers, func(s placement.Server) bool { return s.Number == n && !s.Gone })
+	})
 }
 
 func sorted(list []uint64) []uint64 { return slices.Sorted(slices.Values(list)) }
@@ -315,7 +345,7 @@ func (m *Manager) lead(ctx context.Context, g uc.GroupID, to uint64) {
 		return
 	}
 	now := m.cfg.Clock.Now()
-	if last, ok := m.handed[g]; ok && now.Sub(last) < m.cfg.Again {
+	if last, ok := m.handed[g]; ok && !now.Before(last) && now.Sub(last) < m.cfg.Again {
 		return
 	}
 	m.handed[g] = now

@@ -34,6 +34,8 @@ type lab struct {
 	leader  map[uc.GroupID]uint64
 	leads   bool
 	changes int
+
+	generations map[uc.GroupID]uint64
 }
 
 func newLab(t *testing.T, n int) *lab {
@@ -67,6 +69,8 @@ func (l *lab) Propose(_ context.Context, c poolstate.Command) error {
 	}
 	return err
 }
+
+func (l *lab) Generation(g uc.GroupID) uint64 { return l.generations[g] }
 
 func (l *lab) Membership(g uc.GroupID) (replica.Members, uint64, bool) {
 	is, ok := l.is[g]
@@ -289,6 +293,29 @@ func TestAGroupIsNotTakenFromThoseWhoRun(t *testing.T) {
 	l.rounds(m, 20, time.Second)
 	if is := l.is[uc.PoolGroup].Voters; !slices.Equal(is, []uint64{1, 4, 5}) {
 		t.Errorf("the pool group has the voters %v", is)
+	}
+}
+
+// A group that was recovered while the pool had no quorum gets its copies back.
+func TestARecoveredGroupGrowsFromItsCopy(t *testing.T) {
+	l, m := running(t, 5)
+	at := l.state.Pool().Groups[0]
+	lost := at.Voters[1:]
+	for _, n := range lost { // and their data with them
+		name := l.state.Pool().ByNumber(n).FQDN
+		if err := l.Propose(t.Context(), &poolstate.Dismiss{FQDN: name, Number: n}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	l.is[1], l.leader[1] = replica.Members{Voters: at.Voters[:1]}, at.Voters[0]
+	l.generations = map[uc.GroupID]uint64{1: 3}
+	l.rounds(m, 10, time.Second)
+	p := l.state.Pool()
+	if p.Generations[1] != 3 {
+		t.Errorf("the pool knows of recovery %d", p.Generations[1])
+	}
+	if got := l.is[1].Voters; len(got) != 3 || !slices.Contains(got, at.Voters[0]) || slices.Contains(got, lost[0]) || slices.Contains(got, lost[1]) {
+		t.Errorf("the voters are %v, of %v two were lost", got, at.Voters)
 	}
 }
 
