@@ -81,7 +81,7 @@ func (p program) root() *cobra.Command {
 	root.SetOut(p.out)
 	root.SetErr(p.err)
 	root.AddGroup(&cobra.Group{ID: "server", Title: "Server"}, &cobra.Group{ID: "cmdlet", Title: "Cmdlets"})
-	root.AddCommand(p.runCommand(), p.serverCommand(), p.labCommand(), p.configCommand(), p.diagnoseCommand(), p.versionCommand(), p.manCommand(), p.loadCommand(), p.poolKeysCommand(), p.backupCommand(), p.restoreCommand())
+	root.AddCommand(p.runCommand(), p.serverCommand(), p.labCommand(), p.configCommand(), p.diagnoseCommand(), p.versionCommand(), p.manCommand(), p.loadCommand(), p.simCommand(), p.poolKeysCommand(), p.backupCommand(), p.restoreCommand())
 	for _, c := range cmdlet.All() {
 		root.AddCommand(p.cmdletCommand(c))
 	}
