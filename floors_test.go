@@ -36,7 +36,7 @@ var floors = []struct{ pkg, may string }{
 	{"sim", "fault uc rule/ kit/ replica =service/poolmanager"},
 	{"cmd/", "fault uc =rule/topology kit/ link/ role admin box load sim"},
 	{"box", "fault uc rule/ kit/ link/ role admin box"},
-	{"bench", "fault uc rule/ kit/ store/ link/ service/ bench load"},
+	{"bench", "fault uc rule/ kit/ store/ replica link/ service/ bench load"},
 	{"test/", "fault uc wire/ rule/ kit/ store/ replica link/ service/ role admin box test/"},
 }
 

@@ -61,6 +61,7 @@ var duels = []duel{
 	{"storm-resumed", "sign-ins per second with resumed TLS sessions", atLeast(500), func(l lab) (float64, []side, error) {
 		return l.stormDuel(storm{cache: tls.NewLRUClientSessionCache(64)})
 	}},
+	{"replicated-writes", "times etcd, durable 1 KiB writes per second on three servers, 64 writers, 32 groups", atLeast(1), lab.writesDuel},
 	{"idle-tls", "KiB per signed-in TLS client", atMost(40), func(l lab) (float64, []side, error) { return l.idleDuel(20000) }},
 }
 
@@ -73,6 +74,13 @@ func main() {
 	}
 	if len(os.Args) > 1 && os.Args[1] == "soak" {
 		if err := soak(os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "bench:", err)
+			os.Exit(1)
+		}
+		return
+	}
+	if len(os.Args) > 1 && os.Args[1] == replicaCommand {
+		if err := replicaServer(os.Args[2:]); err != nil {
 			fmt.Fprintln(os.Stderr, "bench:", err)
 			os.Exit(1)
 		}
