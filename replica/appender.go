@@ -80,7 +80,7 @@ func (a *appender) write(jobs []appendJob) (int, error) {
 		if err := a.put(b, j); err != nil {
 			return 0, err
 		}
-		sync = sync || j.sync || j.msg != nil && len(j.msg.GetResponses()) > 0
+		sync = sync || j.sync || j.msg != nil && j.group.mustFlush(j.msg)
 		n++
 	}
 	opts := pebble.NoSync
@@ -101,6 +101,20 @@ func (a *appender) write(jobs []appendJob) (int, error) {
 	a.out.send(a.h.cfg.Transport)
 	return n, nil
 }
+
+// mustFlush reports whether what depends on a message may only go on once the message
+// is durable: entries, a snapshot, another term or vote. The commit index alone is no
+// promise to anybody, and found again after a crash: whoever has entries learns it.
+func (g *Group) mustFlush(m *raftpb.Message) bool {
+	had := g.promised
+	if m.Term != nil && m.Vote != nil {
+		g.promised = promise{m.GetTerm(), m.GetVote()}
+	}
+	return len(m.GetEntries()) > 0 || !raft.IsEmptySnap(m.GetSnapshot()) || g.promised != had
+}
+
+// promise is what a server may not go back on after a crash.
+type promise struct{ term, vote uint64 }
 
 // put adds what a job has to write to the batch.
 func (a *appender) put(b Batch, j *appendJob) error {

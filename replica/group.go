@@ -40,6 +40,8 @@ type Group struct {
 	newer      atomic.Uint64 // the generation that they go on with
 	changed    *change       // leadership, or the end of the replay
 
+	promised promise // the appender's: term and vote last written
+
 	loop  loopState  // the loop goroutine's
 	work  applyState // the group's goroutine's
 	queue *queue[applyJob]
