@@ -74,7 +74,7 @@ func (s *store) open(fs vfs.FS) error {
 		Cache:                       cache,
 		MemTableSize:                8 << 20,
 		MemTableStopWritesThreshold: 4,
-		L0CompactionThreshold:       4,
+		L0CompactionThreshold:       16,   // entries of many groups lie in every table, and most are cut off soon: merge late
 		L0StopWritesThreshold:       1000, // the log must never wait for a compaction
 		MaxOpenFiles:                64,
 		MaxManifestFileSize:         4 << 20,
