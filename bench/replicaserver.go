@@ -130,9 +130,7 @@ func (s *replicas) serve(addr string) error {
 	}
 	var only http.Protocols
 	only.SetUnencryptedHTTP2(true)
-	mux := http.NewServeMux()
-	mux.HandleFunc("POST "+putPath, s.put)
-	web := &http.Server{Handler: mux, Protocols: &only, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 1000}, ReadHeaderTimeout: 10 * time.Second}
+	web := &http.Server{Handler: http.HandlerFunc(s.put), Protocols: &only, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 1000}, ReadHeaderTimeout: 10 * time.Second}
 	s.life.Add("web", time.Second, web.Shutdown)
 	s.life.Go("web", func(context.Context) error {
 		if err := web.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
@@ -144,14 +142,17 @@ func (s *replicas) serve(addr string) error {
 }
 
 // put is etcd's Put: it answers once the value is durable on a majority and applied
-// here.
+// here. The answer has the headers that etcd's has, and no more.
 func (s *replicas) put(w http.ResponseWriter, r *http.Request) {
-	body, err := io.ReadAll(io.LimitReader(r.Body, maxPut))
-	if err != nil {
+	if r.URL.Path != putPath || r.ContentLength < 0 || r.ContentLength > maxPut {
+		http.Error(w, "only Put is answered, with a length", http.StatusNotFound)
+		return
+	}
+	body := make([]byte, r.ContentLength)
+	if _, err := io.ReadFull(r.Body, body); err != nil {
 		return // the client is gone
 	}
-	w.Header().Set("Content-Type", "application/grpc")
-	w.Header().Set("Trailer", "Grpc-Status, Grpc-Message")
+	w.Header()["Content-Type"], w.Header()["Date"] = []string{"application/grpc"}, nil
 	key, _, err := readPut(body)
 	if err != nil {
 		s.answer(w, "3", err)
@@ -170,8 +171,8 @@ func (s *replicas) put(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *replicas) answer(w http.ResponseWriter, status string, err error) {
-	w.Header().Set("Grpc-Status", status)
+	w.Header().Set(http.TrailerPrefix+"Grpc-Status", status)
 	if err != nil {
-		w.Header().Set("Grpc-Message", err.Error())
+		w.Header().Set(http.TrailerPrefix+"Grpc-Message", err.Error())
 	}
 }
