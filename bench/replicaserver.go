@@ -6,10 +6,8 @@ import (
 	"errors"
 	"flag"
 	"hash/crc32"
-	"io"
 	"log/slog"
 	"net"
-	"net/http"
 	"os"
 	"os/signal"
 	"path/filepath"
@@ -122,57 +120,30 @@ func (s *replicas) spread(ctx context.Context) error {
 	}
 }
 
-// serve takes writes over HTTP/2 without TLS.
+// serve takes writes.
 func (s *replicas) serve(addr string) error {
 	ln, err := net.Listen("tcp", addr)
 	if err != nil {
 		return err
 	}
-	var only http.Protocols
-	only.SetUnencryptedHTTP2(true)
-	web := &http.Server{Handler: http.HandlerFunc(s.put), Protocols: &only, HTTP2: &http.HTTP2Config{MaxConcurrentStreams: 1000}, ReadHeaderTimeout: 10 * time.Second}
-	s.life.Add("web", time.Second, web.Shutdown)
-	s.life.Go("web", func(context.Context) error {
-		if err := web.Serve(ln); !errors.Is(err, http.ErrServerClosed) {
-			return err
-		}
-		return nil
-	})
+	s.life.Add("writes", time.Second, func(context.Context) error { return ln.Close() })
+	s.life.Go("writes", func(ctx context.Context) error { return putServer{s.put}.serve(ctx, ln) })
 	return nil
 }
 
 // put is etcd's Put: it answers once the value is durable on a majority and applied
-// here. The answer has the headers that etcd's has, and no more.
-func (s *replicas) put(w http.ResponseWriter, r *http.Request) {
-	if r.URL.Path != putPath || r.ContentLength < 0 || r.ContentLength > maxPut {
-		http.Error(w, "only Put is answered, with a length", http.StatusNotFound)
-		return
-	}
-	body := make([]byte, r.ContentLength)
-	if _, err := io.ReadFull(r.Body, body); err != nil {
-		return // the client is gone
-	}
-	w.Header()["Content-Type"], w.Header()["Date"] = []string{"application/grpc"}, nil
+// here.
+func (s *replicas) put(ctx context.Context, body []byte) ([]byte, error) {
 	key, _, err := readPut(body)
 	if err != nil {
-		s.answer(w, "3", err)
-		return
+		return nil, err
 	}
 	group := s.groups[crc32.ChecksumIEEE(key)%uint32(len(s.groups))]
-	index, err := group.Propose(r.Context(), body)
+	index, err := group.Propose(ctx, body)
 	if err != nil {
-		s.answer(w, "14", err)
-		return
+		return nil, err
 	}
 	out := binary.AppendUvarint([]byte{0, 0, 0, 0, 0, 1 << 3}, index.(uint64))
 	out[4] = byte(len(out) - grpcHead)
-	_, _ = w.Write(out) // the trailers say whether all of it has arrived
-	s.answer(w, "0", nil)
-}
-
-func (s *replicas) answer(w http.ResponseWriter, status string, err error) {
-	w.Header().Set(http.TrailerPrefix+"Grpc-Status", status)
-	if err != nil {
-		w.Header().Set(http.TrailerPrefix+"Grpc-Message", err.Error())
-	}
+	return out, nil
 }
